@@ -1,0 +1,16 @@
+//! Kong's `/metrics` in, Kubernetes-labelled `/metrics` out.
+//!
+//! ```text
+//!  Kong :8100 ──> scrape ──> exposition ──> rewrite ──> serve ──> Prometheus, Datadog
+//!  (chunks)       (hyper)    (lines, nom)   (bytes)     (hyper)
+//!                                              ▲
+//!                                           mapping  <── a mapping file
+//!                                      (arc-swap snapshot)
+//! ```
+//! `exposition`, `rewrite` and `mapping` are pure: bytes or values in, bytes or values out, no
+//! async, no clock, no client. `sidecar` (scrape, serve) and `command` are the rim. A module
+//! imports only along these arrows.
+
+pub mod exposition;
+pub mod mapping;
+pub mod rewrite;

@@ -1,0 +1,2 @@
+//! (see the next commit)
+pub struct Current;
