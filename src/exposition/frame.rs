@@ -78,8 +78,12 @@ impl Frame {
             self.alone = self.alone.saturating_sub(physical);
             return match grammar::line(self.dialect, &window[..physical], layout) {
                 Ok((line, length)) => Next::Line(line, length),
-                Err(Fault::Malformed { at, expected }) => Next::Malformed { length: physical, at, expected },
-                Err(Fault::Incomplete) => Next::Malformed { length: physical, at: newline, expected: OPEN },
+                Err(Fault::Malformed { at, expected }) => {
+                    Next::Malformed { length: physical, at, expected }
+                }
+                Err(Fault::Incomplete) => {
+                    Next::Malformed { length: physical, at: newline, expected: OPEN }
+                }
             };
         }
         match grammar::line(self.dialect, window, layout) {

@@ -238,18 +238,15 @@ fn sample<'a>(
 }
 
 // labels = "{" ws [ item *( ws "," ws item ) [ ws "," ] ] ws "}" ; item = label | quoted metric name
-fn labels<'a>(
-    line: &'a [u8],
-    i: &'a [u8],
-    layout: &mut Layout,
-) -> Parsed<'a, Option<&'a [u8]>> {
+fn labels<'a>(line: &'a [u8], i: &'a [u8], layout: &mut Layout) -> Parsed<'a, Option<&'a [u8]>> {
     let mut metric = None;
     let (mut i, _) = pair(char('{'), blank).parse(i)?;
     loop {
         if let Ok((i, _)) = brace_close(i) {
             return Ok((i, metric));
         }
-        let (after, name) = expect("a label name or }", alt((label_name, recognize(quoted)))).parse(i)?;
+        let (after, name) =
+            expect("a label name or }", alt((label_name, recognize(quoted)))).parse(i)?;
         let (after, equals) = delimited(blank, opt(char('=')), blank).parse(after)?;
         let after = if equals.is_some() {
             let (after, value) = expect("a quoted label value", quoted).parse(after)?;
@@ -307,7 +304,8 @@ fn quoted(i: &[u8]) -> Parsed<'_, &[u8]> {
         return Err(nom::Err::Incomplete(nom::Needed::Unknown));
     }
     let (end, _) = char('"').parse(end)?;
-    let (_, value) = verify(rest, |value: &[u8]| std::str::from_utf8(value).is_ok()).parse(value)?;
+    let (_, value) =
+        verify(rest, |value: &[u8]| std::str::from_utf8(value).is_ok()).parse(value)?;
     Ok((end, value))
 }
 
@@ -331,14 +329,18 @@ pub fn is_float(text: &[u8]) -> bool {
     }
     let decimal = |b: &u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
     text.iter().all(decimal)
-        && std::str::from_utf8(text).ok().and_then(|t| t.parse::<f64>().ok()).is_some_and(f64::is_finite)
+        && std::str::from_utf8(text)
+            .ok()
+            .and_then(|t| t.parse::<f64>().ok())
+            .is_some_and(f64::is_finite)
 }
 
 fn integer_timestamp(i: &[u8]) -> Parsed<'_, &[u8]> {
     let digits = take_while1(|b: u8| b.is_ascii_digit());
-    expect("a timestamp in milliseconds", verify(digits, |d: &[u8]| {
-        std::str::from_utf8(d).is_ok_and(|d| d.parse::<i64>().is_ok())
-    }))
+    expect(
+        "a timestamp in milliseconds",
+        verify(digits, |d: &[u8]| std::str::from_utf8(d).is_ok_and(|d| d.parse::<i64>().is_ok())),
+    )
     .parse(i)
 }
 
@@ -406,7 +408,11 @@ mod tests {
         );
         assert_eq!(
             parts("{service=\"s\",\"kong.x\",\"my.label\"=\"v\"}6\n"),
-            ("\"kong.x\"".into(), vec![pair("service", "s"), pair("\"my.label\"", "v")], "6".into())
+            (
+                "\"kong.x\"".into(),
+                vec![pair("service", "s"), pair("\"my.label\"", "v")],
+                "6".into()
+            )
         );
     }
 
@@ -414,9 +420,17 @@ mod tests {
     fn metadata_is_told_from_comments() {
         assert_eq!(read("# HELP kong_x a \"b\n").unwrap().0, Line::Help(b"kong_x"));
         assert_eq!(read("# HELP kong_x\n").unwrap().0, Line::Help(b"kong_x"));
-        assert_eq!(read("#  TYPE\tkong_x histogram\n").unwrap().0, Line::Type(b"kong_x", Kind::Histogram));
-        assert_eq!(read("# TYPE \"kong.x\" gauge\n").unwrap().0, Line::Type(b"\"kong.x\"", Kind::Other));
-        for comment in ["#\n", "# \n", "#HELP kong_x y\n", "# HELP\n", "# UNIT kong_x s\n", "# EOF\n"] {
+        assert_eq!(
+            read("#  TYPE\tkong_x histogram\n").unwrap().0,
+            Line::Type(b"kong_x", Kind::Histogram)
+        );
+        assert_eq!(
+            read("# TYPE \"kong.x\" gauge\n").unwrap().0,
+            Line::Type(b"\"kong.x\"", Kind::Other)
+        );
+        for comment in
+            ["#\n", "# \n", "#HELP kong_x y\n", "# HELP\n", "# UNIT kong_x s\n", "# EOF\n"]
+        {
             assert_eq!(read(comment).unwrap().0, Line::Comment, "{comment:?}");
         }
         assert_eq!(read(" \t\n").unwrap().0, Line::Blank);
@@ -459,10 +473,26 @@ mod tests {
 
     #[test]
     fn numbers_are_what_go_reads() {
-        for good in ["1", "-0", "+5", ".5", "5.", "1e+14", "1E-05", "nan", "NaN", "inf", "-Inf", "+Infinity", "1e-999"] {
+        for good in [
+            "1",
+            "-0",
+            "+5",
+            ".5",
+            "5.",
+            "1e+14",
+            "1E-05",
+            "nan",
+            "NaN",
+            "inf",
+            "-Inf",
+            "+Infinity",
+            "1e-999",
+        ] {
             assert!(is_float(good.as_bytes()), "{good}");
         }
-        for bad in ["", "-nan", "+nan", "1e400", "0x10", "1_0", "1,5", "1e", "--1", "e5", ".", "12\r"] {
+        for bad in
+            ["", "-nan", "+nan", "1e400", "0x10", "1_0", "1,5", "1e", "--1", "e5", ".", "12\r"]
+        {
             assert!(!is_float(bad.as_bytes()), "{bad}");
         }
         assert!(is_float("9".repeat(308).as_bytes()));

@@ -46,7 +46,9 @@ impl Dictionaries {
     pub(super) fn fullest(&self) -> Option<Dictionary> {
         [self.http, self.stream]
             .into_iter()
-            .filter_map(|fill| Some(Dictionary { used_bytes: fill.used?, total_bytes: fill.total? }))
+            .filter_map(|fill| {
+                Some(Dictionary { used_bytes: fill.used?, total_bytes: fill.total? })
+            })
             .max_by(|a, b| a.used_ratio().total_cmp(&b.used_ratio()))
     }
 }

@@ -65,21 +65,17 @@ struct Entry {
 impl Memo {
     /// The distinct names of the last body, in order of first sight.
     pub fn names(&self) -> impl Iterator<Item = (Label, &str)> {
-        let seen = |label, names: &'_ Names| {
-            let keys = names.entries.iter().filter(|entry| entry.scrape == self.scrape);
-            keys.map(move |entry| (label, entry.key))
-        };
-        let services = seen(Label::Service, &self.services).map(|(l, key)| (l, &self.services.keys[key.start..key.end]));
-        let upstreams = seen(Label::Upstream, &self.upstreams).map(|(l, key)| (l, &self.upstreams.keys[key.start..key.end]));
-        services.chain(upstreams).filter_map(|(label, key)| Some((label, std::str::from_utf8(key).ok()?)))
+        let services = self.services.seen(self.scrape).map(|name| (Label::Service, name));
+        let upstreams = self.upstreams.seen(self.scrape).map(|name| (Label::Upstream, name));
+        let utf8 = |(label, name)| Some((label, std::str::from_utf8(name).ok()?));
+        services.chain(upstreams).filter_map(utf8)
     }
 
     /// Starts the next scrape.
     pub(super) fn begin(&mut self, snapshot: &Arc<Snapshot>, labels: &Arc<LabelNames>) {
-        let same = self
-            .known_for
-            .as_ref()
-            .is_some_and(|(s, l)| Arc::ptr_eq(s, snapshot) && (Arc::ptr_eq(l, labels) || l == labels));
+        let same = self.known_for.as_ref().is_some_and(|(s, l)| {
+            Arc::ptr_eq(s, snapshot) && (Arc::ptr_eq(l, labels) || l == labels)
+        });
         let seen = self.names().count();
         let known = self.services.entries.len() + self.upstreams.entries.len();
         // Names that Kong no longer prints are not carried along for ever.
@@ -138,7 +134,8 @@ impl Memo {
             return Known { text: Text::default(), by_route: false, first: None };
         };
         // The grammar lets only UTF-8 through.
-        let resolved = mapping::resolve(&snapshot, label, std::str::from_utf8(name).unwrap_or_default());
+        let resolved =
+            mapping::resolve(&snapshot, label, std::str::from_utf8(name).unwrap_or_default());
         let by_route = label == Label::Service && text::depends_on_route(&resolved.target);
         let mapped = has_services(&resolved.target);
         let start = self.text.len();
@@ -165,7 +162,8 @@ impl Memo {
         let name = std::str::from_utf8(service).unwrap_or_default();
         let resolved = mapping::resolve(&snapshot, Label::Service, name);
         let Target::Route { owners, .. } = &resolved.target else { return Text::default() };
-        let owner = mapping::name::owner_for_route(owners, std::str::from_utf8(route).unwrap_or_default());
+        let owner =
+            mapping::name::owner_for_route(owners, std::str::from_utf8(route).unwrap_or_default());
         let start = self.text.len();
         text::labels(&labels, &resolved.target, owner, &mut self.text);
         self.text.extend_from_slice(labels.kong_service().as_bytes());
@@ -197,6 +195,11 @@ impl Names {
         }
         self.cursor = *self.index.get(name)? as usize;
         self.entries.get_mut(self.cursor)
+    }
+
+    fn seen(&self, scrape: u64) -> impl Iterator<Item = &[u8]> {
+        let seen = self.entries.iter().filter(move |entry| entry.scrape == scrape);
+        seen.map(|entry| &self.keys[entry.key.start..entry.key.end])
     }
 
     fn add(&mut self, name: &[u8], entry: impl FnOnce(Text) -> Entry) {

@@ -4,13 +4,14 @@ mod dictionary;
 mod families;
 pub mod labels;
 mod memo;
+mod sample;
 pub mod select;
 pub mod stats;
 pub mod stream;
 mod text;
 
 pub use labels::LabelNames;
-pub use select::{FamilyFilter, Selection};
 pub use memo::Memo;
+pub use select::{FamilyFilter, Selection};
 pub use stats::{Reason, Stats};
 pub use stream::{Rewriter, Verdict};

@@ -60,10 +60,8 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes given out.
     pub bytes_out: u64,
-    /// Samples understood (dropped and unselected ones included).
+    /// Samples understood (unselected ones included; a sample with a fault or a label twice is none).
     pub samples_in: u64,
-    /// Samples passed on.
-    pub samples_out: u64,
     /// Samples whose labels were changed.
     pub samples_rewritten: u64,
     /// Samples left out by the family filter or `name[]`.
@@ -113,6 +111,11 @@ impl fmt::Display for Drop {
 }
 
 impl Stats {
+    /// Samples passed on.
+    pub fn samples_out(&self) -> u64 {
+        self.samples_in - self.samples_unselected
+    }
+
     /// How many lines were dropped for this reason.
     pub fn dropped_for(&self, reason: Reason) -> u64 {
         self.dropped[reason as usize]

@@ -11,21 +11,20 @@ use memchr::{memchr_iter, memchr2};
 
 use super::dictionary::Dictionaries;
 use super::families::{Families, Verdict as Metadata};
-use super::memo::{Memo, Text};
+use super::memo::Memo;
+use super::sample::{Action, Decider, Metric};
 use super::stats::Drop;
 use super::{FamilyFilter, LabelNames, Reason, Selection, Stats};
 use crate::exposition::frame::{Frame, Next};
 use crate::exposition::grammar::{self, Dialect, Line};
 use crate::exposition::quick::{Kept, Quick};
-use crate::exposition::{Layout, MAX_LINE, Span, unescape, unquoted};
-use crate::mapping::{Label, Snapshot};
+use crate::exposition::{Layout, MAX_LINE};
+use crate::mapping::Snapshot;
 
 /// Rewrites one body, chunk by chunk.
 #[derive(Debug)]
 pub struct Rewriter {
-    labels: Arc<LabelNames>,
-    memo: Memo,
-    families: Families,
+    decider: Decider,
     dictionaries: Dictionaries,
     stats: Stats,
     dialect: Dialect,
@@ -37,11 +36,9 @@ pub struct Rewriter {
     previous: Vec<u8>,
     /// The beginning of a line whose end has not come yet.
     partial: Vec<u8>,
-    decision: Decision,
     verdict: Verdict,
     /// OpenMetrics: `# EOF` has been read.
     ended: bool,
-    scratch: Vec<u8>,
 }
 
 /// What the first record of a body says about the whole.
@@ -55,39 +52,6 @@ pub enum Verdict {
     SomethingElse,
 }
 
-/// What to do with a sample, and with those after it that are alike.
-#[derive(Debug, Clone, Copy, Default)]
-struct Decision {
-    action: Action,
-    /// It holds as long as the metric name, all label names, and so many first labels stay the same.
-    labels: usize,
-    /// The family passes the filters.
-    passes: bool,
-    /// The metric has a part of its own in what is decided.
-    metric: Metric,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-enum Action {
-    /// Pass it on as it is.
-    #[default]
-    Keep,
-    /// Leave it out.
-    Omit,
-    /// Replace the bytes at `name`, the label's name (or insert there, if it is empty).
-    Splice { name: Span, text: Text },
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Metric {
-    #[default]
-    Plain,
-    /// Carries no `service` but an `upstream`.
-    TargetHealth,
-    /// Kong's own shared dictionaries: read on the way.
-    Dictionary,
-}
-
 impl Rewriter {
     /// Starts a body. `memo` may come from any earlier scrape.
     pub fn new(
@@ -99,9 +63,7 @@ impl Rewriter {
     ) -> Self {
         memo.begin(&snapshot, &labels);
         Self {
-            labels,
-            memo,
-            families: Families::new(filter, selection),
+            decider: Decider::new(labels, memo, Families::new(filter, selection)),
             dictionaries: Dictionaries::default(),
             stats: Stats::default(),
             dialect: Dialect::Text,
@@ -110,10 +72,8 @@ impl Rewriter {
             layout: Layout::default(),
             previous: Vec::new(),
             partial: Vec::new(),
-            decision: Decision::default(),
             verdict: Verdict::Undecided,
             ended: false,
-            scratch: Vec::new(),
         }
     }
 
@@ -172,7 +132,7 @@ impl Rewriter {
 
     /// Gives back the memo for the next scrape, and the counts.
     pub fn into_parts(self) -> (Memo, Stats) {
-        (self.memo, self.stats)
+        (self.decider.memo, self.stats)
     }
 
     /// Completes a line that began in an earlier chunk; returns what is left of this one.
@@ -203,27 +163,26 @@ impl Rewriter {
             if clear && let Some(kept) = self.quick.scan(previous.unwrap_or(&stored), rest) {
                 let length = self.quick.layout().end as usize;
                 let line = &rest[..length];
-                let same = kept.name && kept.label_names && kept.labels >= self.decision.labels;
-                if !same {
-                    let layout = std::mem::take(self.quick.layout_mut());
-                    self.decide(line, &layout, kept);
-                    *self.quick.layout_mut() = layout;
+                if !self.decider.decision().holds(kept) {
+                    self.verdict = Verdict::Exposition;
+                    self.decider.decide(line, self.quick.layout(), kept, &mut self.stats);
                 }
                 self.stats.samples_in += 1;
-                match self.decision.action {
+                match self.decider.decision().action {
                     Action::Keep => {}
                     Action::Splice { name, text } => {
                         out.extend_from_slice(&bytes[copied..at + name.start as usize]);
-                        out.extend_from_slice(self.memo.text(text));
+                        out.extend_from_slice(self.decider.memo.text(text));
                         copied = at + name.end as usize;
                         self.stats.samples_rewritten += 1;
                     }
                     Action::Omit => {
+                        self.stats.samples_unselected += 1;
                         out.extend_from_slice(&bytes[copied..at]);
                         copied = at + length;
                     }
                 }
-                if self.decision.metric == Metric::Dictionary {
+                if self.decider.decision().metric == Metric::Dictionary {
                     self.dictionaries.observe(line, self.quick.layout());
                 }
                 previous = Some(line);
@@ -285,15 +244,17 @@ impl Rewriter {
                 Passed::AsItIs
             }
             Next::Line(Line::Help(family), _) => {
-                let verdict = self.families.help(family);
+                let verdict = self.decider.families.help(family);
                 self.metadata(verdict, line)
             }
             Next::Line(Line::Type(family, kind), _) => {
-                let verdict = self.families.kind(family, kind);
+                let verdict = self.decider.families.kind(family, kind);
                 self.metadata(verdict, line)
             }
             Next::Line(Line::Sample, _) => self.sample(line, layout),
-            Next::Malformed { at, expected, .. } => self.drop(Reason::Malformed, line, at, expected),
+            Next::Malformed { at, expected, .. } => {
+                self.drop(Reason::Malformed, line, at, expected)
+            }
             Next::TooLong(_) => self.drop(Reason::TooLong, line, 0, "at most 64 KiB in one line"),
             Next::Skip(_) => Passed::Not,
         }
@@ -305,21 +266,32 @@ impl Rewriter {
         match verdict {
             Metadata::Pass => Passed::AsItIs,
             Metadata::Unselected => Passed::Not,
-            Metadata::Drop(reason) => self.drop(reason, line, 0, "each family's HELP and TYPE once, before its samples"),
+            Metadata::Drop(reason) => {
+                self.drop(reason, line, 0, "each family's HELP and TYPE once, before its samples")
+            }
         }
     }
 
     fn sample(&mut self, line: &[u8], layout: &Layout) -> Passed {
         if grammar::has_duplicate_label(line, &layout.labels) {
-            return self.drop(Reason::DuplicateLabel, line, layout.name.end as usize, "each label name once");
+            return self.drop(
+                Reason::DuplicateLabel,
+                line,
+                layout.name.end as usize,
+                "each label name once",
+            );
         }
         self.stats.samples_in += 1;
-        self.decide(line, layout, Kept { name: false, labels: 0, label_names: false });
-        if self.decision.metric == Metric::Dictionary {
+        let nothing = Kept { name: false, labels: 0, label_names: false };
+        self.decider.decide(line, layout, nothing, &mut self.stats);
+        if self.decider.decision().metric == Metric::Dictionary {
             self.dictionaries.observe(line, layout);
         }
-        match self.decision.action {
-            Action::Omit => Passed::Not,
+        match self.decider.decision().action {
+            Action::Omit => {
+                self.stats.samples_unselected += 1;
+                Passed::Not
+            }
             Action::Keep if layout.raw_newlines == 0 => Passed::AsItIs,
             Action::Keep => Passed::Changed,
             Action::Splice { .. } => {
@@ -342,11 +314,13 @@ impl Rewriter {
             out.extend_from_slice(&bytes[from..]);
         };
         let body = &line[..layout.end as usize - 1];
-        match self.decision.action {
+        match self.decider.decision().action {
             Action::Splice { name, text } => {
                 plain(&body[..name.start as usize], out);
-                let text = self.memo.text(text);
-                let (others, own) = text.split_at(text.len() - self.labels.kong_service().len().min(text.len()));
+                let text = self.decider.memo.text(text);
+                let (others, own) = text.split_at(
+                    text.len() - self.decider.labels.kong_service().len().min(text.len()),
+                );
                 // A quoted label name stays quoted.
                 if name.of(line).starts_with(b"\"") {
                     out.extend_from_slice(others);
@@ -363,67 +337,6 @@ impl Rewriter {
         out.push(b'\n');
     }
 
-    /// Decides what becomes of a sample. `kept` says what it shares with the one decided before.
-    fn decide(&mut self, line: &[u8], layout: &Layout, kept: Kept) {
-        self.verdict = Verdict::Exposition;
-        if !kept.name {
-            let name = layout.name.of(line);
-            self.decision.passes = self.families.sample(name);
-            self.decision.metric = match unquoted(name) {
-                b"kong_upstream_target_health" => Metric::TargetHealth,
-                b"kong_memory_lua_shared_dict_bytes" | b"kong_memory_lua_shared_dict_total_bytes" => Metric::Dictionary,
-                _ => Metric::Plain,
-            };
-        }
-        (self.decision.action, self.decision.labels) =
-            if self.decision.passes { self.edit(line, layout) } else { (Action::Omit, 0) };
-    }
-
-    /// What a sample's labels ask for, and how many of its first labels the answer rests on.
-    fn edit(&mut self, line: &[u8], layout: &Layout) -> (Action, usize) {
-        let (mut service, mut upstream, mut route, mut clash) = (None, None, None, false);
-        for (i, label) in layout.labels.iter().enumerate() {
-            match unquoted(label.name.of(line)) {
-                b"service" => service = Some(i),
-                b"upstream" if self.decision.metric == Metric::TargetHealth => upstream = Some(i),
-                b"route" => route = Some(i),
-                name => clash |= self.labels.written().iter().any(|ours| ours.as_bytes() == name),
-            }
-        }
-        let (kind, at) = match (service, upstream) {
-            (Some(at), _) => (Label::Service, at),
-            (None, Some(at)) => (Label::Upstream, at),
-            (None, None) => return (Action::Keep, 0),
-        };
-        let label = layout.labels[at];
-        if label.value.start == label.value.end {
-            return (Action::Keep, at + 1);
-        }
-        if clash {
-            self.stats.samples_clashing += 1;
-            return (Action::Keep, usize::MAX);
-        }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let name = plain_value(label.value.of(line), &mut scratch);
-        let known = self.memo.get(kind, name);
-        if let (Label::Service, Some(mapped)) = (kind, known.first) {
-            *if mapped { &mut self.stats.mapped } else { &mut self.stats.unmapped } += 1;
-        }
-        let (mut text, mut rests_on) = (known.text, at + 1);
-        if known.by_route && let Some(route) = route {
-            let mut route_scratch = Vec::new();
-            let value = plain_value(layout.labels[route].value.of(line), &mut route_scratch);
-            text = self.memo.with_route(name, value);
-            rests_on = rests_on.max(route + 1);
-        }
-        self.scratch = scratch;
-        let name = match kind {
-            Label::Service => label.name,
-            Label::Upstream => Span { start: label.name.start, end: label.name.start },
-        };
-        (Action::Splice { name, text }, rests_on)
-    }
-
     fn drop(&mut self, reason: Reason, line: &[u8], at: usize, expected: &'static str) -> Passed {
         self.stats.drop_line(reason, || Drop::new(reason, line, at, expected));
         Passed::Not
@@ -435,16 +348,6 @@ enum Passed {
     AsItIs,
     Not,
     Changed,
-}
-
-/// A label value without its escapes; copies only where there are any.
-fn plain_value<'a>(value: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    if memchr::memchr(b'\\', value).is_none() {
-        return value;
-    }
-    scratch.clear();
-    unescape(value, scratch);
-    scratch
 }
 
 /// Up to and with the first newline from `at` on, at most `room`.
