@@ -53,7 +53,8 @@ impl LabelNames {
             if !is_label_name(name) {
                 return Err(Error::Syntax { flag, name: name.to_owned() });
             }
-            let owner = TAKEN.iter().find(|(_, names)| names.contains(&name)).map(|(owner, _)| *owner);
+            let owner =
+                TAKEN.iter().find(|(_, names)| names.contains(&name)).map(|(owner, _)| *owner);
             let owner = if name.starts_with("__") { Some("Prometheus (__*)") } else { owner };
             if let Some(owner) = owner {
                 return Err(Error::Taken { flag, name: name.to_owned(), owner });
@@ -128,9 +129,25 @@ const TAKEN: [(&str, &[&str]); 4] = [
     (
         "Kong",
         &[
-            "route", "code", "source", "workspace", "consumer", "direction", "upstream", "target",
-            "address", "state", "subsystem", "type", "method", "tool_name", "request_mode",
-            "node_id", "shared_dict", "kong_subsystem", "pid",
+            "route",
+            "code",
+            "source",
+            "workspace",
+            "consumer",
+            "direction",
+            "upstream",
+            "target",
+            "address",
+            "state",
+            "subsystem",
+            "type",
+            "method",
+            "tool_name",
+            "request_mode",
+            "node_id",
+            "shared_dict",
+            "kong_subsystem",
+            "pid",
         ],
     ),
 ];

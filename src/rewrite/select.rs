@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn expressions_match_whole_names() {
-        let filter = FamilyFilter::new(&strings(&["kong_upstream.*", "kong_x|kong_y"]), &[]).unwrap();
+        let filter =
+            FamilyFilter::new(&strings(&["kong_upstream.*", "kong_x|kong_y"]), &[]).unwrap();
         assert!(filter.passes("kong_upstream_latency_ms"));
         assert!(filter.passes("kong_y"));
         assert!(!filter.passes("kong_y_more"));
@@ -107,7 +108,8 @@ mod tests {
 
     #[test]
     fn deny_wins_over_allow() {
-        let filter = FamilyFilter::new(&strings(&["kong_.*"]), &strings(&["kong_nginx_.*"])).unwrap();
+        let filter =
+            FamilyFilter::new(&strings(&["kong_.*"]), &strings(&["kong_nginx_.*"])).unwrap();
         assert!(filter.passes("kong_x"));
         assert!(!filter.passes("kong_nginx_timers"));
     }
