@@ -1,0 +1,413 @@
+//! The grammar: one whole line in, what it says out. Zero-copy; written with nom.
+//!
+//! Prometheus' own parser decides what is a line (`model/textparse/promlex.l` and `promparse.go`),
+//! because it refuses a whole scrape for a single line it does not like. Where it is lenient to no
+//! one's use (a NUL ends the body silently, invalid UTF-8 in comments), the grammar is not.
+//! Recorded verdicts of three real parsers hold it to that (tests/verdicts.rs).
+
+use nom::branch::alt;
+use nom::bytes::complete::{is_not, tag, take_till, take_while, take_while1};
+use nom::character::complete::char;
+use nom::combinator::{opt, recognize, rest, verify};
+use nom::error::{ErrorKind, ParseError};
+use nom::multi::many0_count;
+use nom::sequence::{delimited, pair, preceded};
+use nom::{Finish, IResult, Offset, Parser};
+
+use super::{LabelSpan, Layout, MAX_LABELS, Span, unquoted};
+
+/// Which of the two text formats. Kong prints [`Dialect::Text`] whatever is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// `text/plain; version=0.0.4`.
+    #[default]
+    Text,
+    /// `application/openmetrics-text; version=1.0.0`: exemplars, float timestamps, `# EOF`; no blank lines, no free comments.
+    OpenMetrics,
+}
+
+/// What a line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Nothing, or blanks.
+    Blank,
+    /// A comment that is neither HELP nor TYPE.
+    Comment,
+    /// HELP of a family (its name, with quotes if it has any).
+    Help(&'a [u8]),
+    /// TYPE of a family.
+    Type(&'a [u8], Kind),
+    /// `# EOF` of OpenMetrics.
+    Eof,
+    /// A sample; the layout says what is where.
+    Sample,
+}
+
+/// A family's type, as far as it matters: whether its samples carry suffixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `_bucket`, `_sum`, `_count` belong to the family.
+    Histogram,
+    /// `_sum`, `_count` belong to the family.
+    Summary,
+    /// Counters, gauges and the rest.
+    Other,
+}
+
+/// Why a line is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Where, in bytes from the line's first.
+    pub at: usize,
+    /// What should have been there.
+    pub expected: &'static str,
+}
+
+/// Reads one line. `line` is everything up to and with its newline, as [`super::frame`] cuts it.
+/// For a sample the layout is filled; otherwise it is left as it was or in no particular state.
+pub fn line<'a>(dialect: Dialect, line: &'a [u8], layout: &mut Layout) -> Result<Line<'a>, Fault> {
+    let fault = |e: Expected<'a>| Fault { at: line.offset(e.at), expected: e.what };
+    let (body, _) = blank.parse(line).finish().map_err(fault)?;
+    match body {
+        b"\n" if dialect == Dialect::Text => Ok(Line::Blank),
+        b"\n" => Err(Fault { at: 0, expected: "no blank line" }),
+        [b'#', ..] => comment(dialect, body).finish().map(|(_, said)| said).map_err(fault),
+        _ => {
+            layout.labels.clear();
+            layout.end = line.len() as u32;
+            let (_, ()) = sample(dialect, line, body, layout).finish().map_err(fault)?;
+            layout.raw_newlines = memchr::memchr_iter(b'\n', line).count() as u32 - 1;
+            Ok(Line::Sample)
+        }
+    }
+}
+
+/// Whether two labels have one name. Prometheus 2 refuses the scrape for it, 3 does not notice.
+pub fn has_duplicate_label(line: &[u8], labels: &[LabelSpan]) -> bool {
+    let name = |label: &LabelSpan| unquoted(label.name.of(line));
+    labels.iter().enumerate().any(|(i, a)| labels[..i].iter().any(|b| name(a) == name(b)))
+}
+
+/// nom's error: what was expected, and the input left at that place.
+#[derive(Debug)]
+struct Expected<'a> {
+    at: &'a [u8],
+    what: &'static str,
+}
+
+impl<'a> ParseError<&'a [u8]> for Expected<'a> {
+    fn from_error_kind(at: &'a [u8], _: ErrorKind) -> Self {
+        Self { at, what: "something else" }
+    }
+
+    fn append(_: &'a [u8], _: ErrorKind, other: Self) -> Self {
+        other
+    }
+}
+
+type Parsed<'a, T> = IResult<&'a [u8], T, Expected<'a>>;
+
+/// Names what `parser` looks for, for the error.
+fn expect<'a, T>(
+    what: &'static str,
+    mut parser: impl Parser<&'a [u8], Output = T, Error = Expected<'a>>,
+) -> impl FnMut(&'a [u8]) -> Parsed<'a, T> {
+    move |i| parser.parse(i).map_err(|e| e.map(|e| Expected { at: e.at, what }))
+}
+
+// comment = "#" [ ws+ ( "HELP" | "TYPE" ) ws+ name [ ws text ] ] ; anything else after "#" is free text
+fn comment(dialect: Dialect, i: &[u8]) -> Parsed<'_, Line<'_>> {
+    if dialect == Dialect::OpenMetrics && matches!(i, b"# EOF\n") {
+        return Ok((&[], Line::Eof));
+    }
+    let text = verify(rest, |text: &[u8]| !text.contains(&0) && std::str::from_utf8(text).is_ok());
+    expect("a comment in UTF-8 without NUL", text).parse(i)?;
+    let keyword = |word| (char('#'), blank1, tag(word), blank1);
+    if let Ok((i, _)) = keyword("HELP").parse(i) {
+        let (i, family) = meta_name(i)?;
+        expect("a blank or the line's end after the family's name", meta_end).parse(i)?;
+        return Ok((i, Line::Help(family)));
+    }
+    if let Ok((i, _)) = keyword("TYPE").parse(i) {
+        let (i, family) = meta_name(i)?;
+        // Exactly one blank: Prometheus takes a second one as part of the type's name.
+        let (i, _) = expect("one blank", blank_byte).parse(i)?;
+        let (i, kind) = match dialect {
+            Dialect::Text => expect(TEXT_TYPES, text_kind).parse(i)?,
+            Dialect::OpenMetrics => expect(OPENMETRICS_TYPES, openmetrics_kind).parse(i)?,
+        };
+        return Ok((i, Line::Type(family, kind)));
+    }
+    if dialect == Dialect::OpenMetrics {
+        let mut unit = (keyword("UNIT"), metric_name, char(' '), is_not("\n"));
+        expect("HELP, TYPE, UNIT or EOF", |i| unit.parse(i).map(|(i, _)| (i, ()))).parse(i)?;
+    }
+    Ok((i, Line::Comment))
+}
+
+fn meta_name(i: &[u8]) -> Parsed<'_, &[u8]> {
+    expect("a family name", alt((metric_name, recognize(quoted)))).parse(i)
+}
+
+fn meta_end(i: &[u8]) -> Parsed<'_, ()> {
+    alt((char('\n').map(drop), blank_byte)).parse(i)
+}
+
+fn text_kind(i: &[u8]) -> Parsed<'_, Kind> {
+    let word = alt((
+        tag("counter").map(|_| Kind::Other),
+        tag("gauge").map(|_| Kind::Other),
+        tag("histogram").map(|_| Kind::Histogram),
+        tag("summary").map(|_| Kind::Summary),
+        tag("untyped").map(|_| Kind::Other),
+    ));
+    pair(word, char('\n')).map(|(kind, _)| kind).parse(i)
+}
+
+fn openmetrics_kind(i: &[u8]) -> Parsed<'_, Kind> {
+    let word = alt((
+        tag("counter").map(|_| Kind::Other),
+        tag("gaugehistogram").map(|_| Kind::Histogram),
+        tag("gauge").map(|_| Kind::Other),
+        tag("histogram").map(|_| Kind::Histogram),
+        tag("summary").map(|_| Kind::Summary),
+        tag("info").map(|_| Kind::Other),
+        tag("stateset").map(|_| Kind::Other),
+        tag("unknown").map(|_| Kind::Other),
+    ));
+    pair(word, char('\n')).map(|(kind, _)| kind).parse(i)
+}
+
+// sample = ( name ws [ labels ] | labels-with-name ) ws value [ ws timestamp ] [ exemplar ] ws LF
+fn sample<'a>(
+    dialect: Dialect,
+    line: &'a [u8],
+    i: &'a [u8],
+    layout: &mut Layout,
+) -> Parsed<'a, ()> {
+    let (i, name) = opt(metric_name).parse(i)?;
+    let (i, _) = blank(i)?;
+    let (i, quoted_name) = match i.first() {
+        Some(b'{') => labels(line, i, layout)?,
+        _ => (i, None),
+    };
+    layout.name = match (name, quoted_name) {
+        (Some(name), None) | (None, Some(name)) => span(line, name),
+        (None, None) => return fail(line, "a metric name"),
+        (Some(_), Some(second)) => return fail(second, "one metric name, not two"),
+    };
+    let (i, _) = blank(i)?;
+    let (i, number) = expect("a number", verify(is_not("{ \t\n"), is_float)).parse(i)?;
+    layout.value = span(line, number);
+    let (i, _) = match dialect {
+        Dialect::Text => opt(preceded(blank1, integer_timestamp)).parse(i)?,
+        Dialect::OpenMetrics => opt(preceded(blank1, float_timestamp)).parse(i)?,
+    };
+    let (i, _) = blank(i)?;
+    let (i, _) = match dialect {
+        Dialect::OpenMetrics => opt(exemplar).parse(i)?,
+        Dialect::Text => (i, None),
+    };
+    expect("the line's end", char('\n')).parse(i).map(|(i, _)| (i, ()))
+}
+
+// labels = "{" ws [ item *( ws "," ws item ) [ ws "," ] ] ws "}" ; item = label | quoted metric name
+fn labels<'a>(
+    line: &'a [u8],
+    i: &'a [u8],
+    layout: &mut Layout,
+) -> Parsed<'a, Option<&'a [u8]>> {
+    let mut metric = None;
+    let (mut i, _) = pair(char('{'), blank).parse(i)?;
+    loop {
+        if let Ok((i, _)) = brace_close(i) {
+            return Ok((i, metric));
+        }
+        let (after, name) = expect("a label name or }", alt((label_name, recognize(quoted)))).parse(i)?;
+        let (after, equals) = delimited(blank, opt(char('=')), blank).parse(after)?;
+        let after = if equals.is_some() {
+            let (after, value) = expect("a quoted label value", quoted).parse(after)?;
+            if layout.labels.len() == MAX_LABELS || unquoted(name).is_empty() {
+                return fail(name, "a label name, and at most 256 of them");
+            }
+            layout.labels.push(LabelSpan { name: span(line, name), value: span(line, value) });
+            after
+        } else if name.starts_with(b"\"") && name.len() > 2 && metric.is_none() {
+            metric = Some(name);
+            after
+        } else {
+            return fail(after, "= and a quoted label value");
+        };
+        (i, _) = blank(after)?;
+        match char::<_, Expected<'_>>(',').parse(i) {
+            Ok((after, _)) => (i, _) = blank(after)?,
+            Err(_) => return expect(", or }", brace_close).parse(i).map(|(i, _)| (i, metric)),
+        }
+    }
+}
+
+// exemplar = "#" ws labels ws number [ ws timestamp ] ; copied, never looked into
+fn exemplar(i: &[u8]) -> Parsed<'_, ()> {
+    let mut ignored = Layout::default();
+    let (i, _) = expect("an exemplar", (char('#'), blank1)).parse(i)?;
+    let (i, _) = labels(i, i, &mut ignored)?;
+    let (i, _) = (blank1, expect("a number", verify(is_not(" \n"), is_float))).parse(i)?;
+    let (i, _) = opt(preceded(blank1, float_timestamp)).parse(i)?;
+    blank(i).map(|(i, _)| (i, ()))
+}
+
+fn brace_close(i: &[u8]) -> Parsed<'_, char> {
+    char('}').parse(i)
+}
+
+fn metric_name(i: &[u8]) -> Parsed<'_, &[u8]> {
+    let start = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b':';
+    verify(take_while1(move |b: u8| start(b) || b.is_ascii_digit()), move |n: &[u8]| {
+        n.first().is_some_and(|b| start(*b))
+    })
+    .parse(i)
+}
+
+fn label_name(i: &[u8]) -> Parsed<'_, &[u8]> {
+    verify(metric_name, |name: &[u8]| !name.contains(&b':')).parse(i)
+}
+
+// quoted = DQUOTE *( "\" not-LF | not( DQUOTE | "\" ) ) DQUOTE ; valid UTF-8, raw LF allowed
+fn quoted(i: &[u8]) -> Parsed<'_, &[u8]> {
+    let escape = pair(char('\\'), take_while_m(|b| b != b'\n'));
+    let inside = recognize(many0_count(alt((is_not("\\\""), recognize(escape)))));
+    verify(delimited(char('"'), inside, char('"')), |value: &[u8]| {
+        std::str::from_utf8(value).is_ok()
+    })
+    .parse(i)
+}
+
+/// One byte for which `accept` holds.
+fn take_while_m<'a>(accept: impl Fn(u8) -> bool) -> impl Parser<&'a [u8], Output = &'a [u8], Error = Expected<'a>> {
+    nom::bytes::complete::take_while_m_n(1, 1, accept)
+}
+
+/// What Go's `strconv.ParseFloat` takes and `textparse` lets it take: decimal, `inf`, `infinity`
+/// with a sign, `nan` without one, in any case; no hexadecimal, no `_`, nothing out of range.
+pub fn is_float(text: &[u8]) -> bool {
+    let unsigned = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+    if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity") {
+        return true;
+    }
+    if text.eq_ignore_ascii_case(b"nan") {
+        return true;
+    }
+    let decimal = |b: &u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
+    text.iter().all(decimal)
+        && std::str::from_utf8(text).ok().and_then(|t| t.parse::<f64>().ok()).is_some_and(f64::is_finite)
+}
+
+fn integer_timestamp(i: &[u8]) -> Parsed<'_, &[u8]> {
+    let digits = take_while1(|b: u8| b.is_ascii_digit());
+    expect("a timestamp in milliseconds", verify(digits, |d: &[u8]| {
+        std::str::from_utf8(d).is_ok_and(|d| d.parse::<i64>().is_ok())
+    }))
+    .parse(i)
+}
+
+fn float_timestamp(i: &[u8]) -> Parsed<'_, &[u8]> {
+    let number = verify(take_till(|b: u8| matches!(b, b' ' | b'\n' | b'#')), |text: &[u8]| {
+        text.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-') && is_float(text)
+    });
+    expect("a timestamp in seconds", number).parse(i)
+}
+
+fn blank(i: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while(|b: u8| b == b' ' || b == b'\t').parse(i)
+}
+
+fn blank1(i: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while1(|b: u8| b == b' ' || b == b'\t').parse(i)
+}
+
+fn blank_byte(i: &[u8]) -> Parsed<'_, ()> {
+    alt((char(' '), char('\t'))).map(drop).parse(i)
+}
+
+fn fail<'a, T>(at: &'a [u8], what: &'static str) -> Parsed<'a, T> {
+    Err(nom::Err::Failure(Expected { at, what }))
+}
+
+fn span(line: &[u8], part: &[u8]) -> Span {
+    let start = line.offset(part) as u32;
+    Span { start, end: start + part.len() as u32 }
+}
+
+const TEXT_TYPES: &str = "counter, gauge, histogram, summary or untyped, and the line's end";
+const OPENMETRICS_TYPES: &str = "counter, gauge, histogram, gaugehistogram, summary, info, stateset or unknown, and the line's end";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(Line<'_>, Layout), Fault> {
+        let mut layout = Layout::default();
+        line(Dialect::Text, text.as_bytes(), &mut layout).map(|said| (said, layout))
+    }
+
+    fn parts(text: &str) -> (String, Vec<(String, String)>, String) {
+        let (said, layout) = read(text).unwrap();
+        assert_eq!(said, Line::Sample);
+        let of = |span: Span| text[span.range()].to_owned();
+        let labels = layout.labels.iter().map(|l| (of(l.name), of(l.value))).collect();
+        (of(layout.name), labels, of(layout.value))
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn a_sample_comes_apart() {
+        assert_eq!(parts("kong_x 1\n"), ("kong_x".into(), vec![], "1".into()));
+        assert_eq!(
+            parts(" kong:x { service = \"a\\\"}b\" ,\tle=\"+Inf\" , } nan 17\n"),
+            ("kong:x".into(), vec![pair("service", "a\\\"}b"), pair("le", "+Inf")], "nan".into())
+        );
+        assert_eq!(
+            parts("{service=\"s\",\"kong.x\",\"my.label\"=\"v\"}6\n"),
+            ("\"kong.x\"".into(), vec![pair("service", "s"), pair("\"my.label\"", "v")], "6".into())
+        );
+    }
+
+    #[test]
+    fn metadata_is_told_from_comments() {
+        assert_eq!(read("# HELP kong_x a \"b\n").unwrap().0, Line::Help(b"kong_x"));
+        assert_eq!(read("# HELP kong_x\n").unwrap().0, Line::Help(b"kong_x"));
+        assert_eq!(read("#  TYPE\tkong_x histogram\n").unwrap().0, Line::Type(b"kong_x", Kind::Histogram));
+        assert_eq!(read("# TYPE \"kong.x\" gauge\n").unwrap().0, Line::Type(b"\"kong.x\"", Kind::Other));
+        for comment in ["#\n", "# \n", "#HELP kong_x y\n", "# HELP\n", "# UNIT kong_x s\n", "# EOF\n"] {
+            assert_eq!(read(comment).unwrap().0, Line::Comment, "{comment:?}");
+        }
+        assert_eq!(read(" \t\n").unwrap().0, Line::Blank);
+    }
+
+    #[test]
+    fn a_fault_says_where_and_what_was_expected() {
+        let fault = |text: &str| read(text).map(|_| ()).unwrap_err();
+        assert_eq!(fault("kong_x{,} 1\n"), Fault { at: 7, expected: "a label name or }" });
+        assert_eq!(fault("kong_x 1 -5\n"), Fault { at: 9, expected: "the line's end" });
+        assert_eq!(fault("kong_x 0x1p4\n"), Fault { at: 7, expected: "a number" });
+        assert_eq!(fault("# TYPE x foo\n"), Fault { at: 9, expected: TEXT_TYPES });
+        assert_eq!(fault("kong_x{\"kong_y\"} 1\n"), Fault { at: 7, expected: "one metric name, not two" });
+        assert_eq!(fault("{a=\"b\"} 1\n"), Fault { at: 0, expected: "a metric name" });
+        assert_eq!(fault("x{a=\"b\\\n\"} 1\n").expected, "a quoted label value");
+    }
+
+    #[test]
+    fn numbers_are_what_go_reads() {
+        for good in ["1", "-0", "+5", ".5", "5.", "1e+14", "1E-05", "nan", "NaN", "inf", "-Inf", "+Infinity", "1e-999"] {
+            assert!(is_float(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "-nan", "+nan", "1e400", "0x10", "1_0", "1,5", "1e", "--1", "e5", ".", "12\r"] {
+            assert!(!is_float(bad.as_bytes()), "{bad}");
+        }
+        assert!(is_float("9".repeat(308).as_bytes()));
+        assert!(!is_float("9".repeat(310).as_bytes()));
+    }
+}
