@@ -212,18 +212,15 @@ fn sample<'a>(
 }
 
 // labels = "{" ws [ item *( ws "," ws item ) [ ws "," ] ] ws "}" ; item = label | quoted metric name
-fn labels<'a>(
-    line: &'a [u8],
-    i: &'a [u8],
-    layout: &mut Layout,
-) -> Parsed<'a, Option<&'a [u8]>> {
+fn labels<'a>(line: &'a [u8], i: &'a [u8], layout: &mut Layout) -> Parsed<'a, Option<&'a [u8]>> {
     let mut metric = None;
     let (mut i, _) = pair(char('{'), blank).parse(i)?;
     loop {
         if let Ok((i, _)) = brace_close(i) {
             return Ok((i, metric));
         }
-        let (after, name) = expect("a label name or }", alt((label_name, recognize(quoted)))).parse(i)?;
+        let (after, name) =
+            expect("a label name or }", alt((label_name, recognize(quoted)))).parse(i)?;
         let (after, equals) = delimited(blank, opt(char('=')), blank).parse(after)?;
         let after = if equals.is_some() {
             let (after, value) = expect("a quoted label value", quoted).parse(after)?;
@@ -283,7 +280,9 @@ fn quoted(i: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// One byte for which `accept` holds.
-fn take_while_m<'a>(accept: impl Fn(u8) -> bool) -> impl Parser<&'a [u8], Output = &'a [u8], Error = Expected<'a>> {
+fn take_while_m<'a>(
+    accept: impl Fn(u8) -> bool,
+) -> impl Parser<&'a [u8], Output = &'a [u8], Error = Expected<'a>> {
     nom::bytes::complete::take_while_m_n(1, 1, accept)
 }
 
@@ -299,14 +298,18 @@ pub fn is_float(text: &[u8]) -> bool {
     }
     let decimal = |b: &u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
     text.iter().all(decimal)
-        && std::str::from_utf8(text).ok().and_then(|t| t.parse::<f64>().ok()).is_some_and(f64::is_finite)
+        && std::str::from_utf8(text)
+            .ok()
+            .and_then(|t| t.parse::<f64>().ok())
+            .is_some_and(f64::is_finite)
 }
 
 fn integer_timestamp(i: &[u8]) -> Parsed<'_, &[u8]> {
     let digits = take_while1(|b: u8| b.is_ascii_digit());
-    expect("a timestamp in milliseconds", verify(digits, |d: &[u8]| {
-        std::str::from_utf8(d).is_ok_and(|d| d.parse::<i64>().is_ok())
-    }))
+    expect(
+        "a timestamp in milliseconds",
+        verify(digits, |d: &[u8]| std::str::from_utf8(d).is_ok_and(|d| d.parse::<i64>().is_ok())),
+    )
     .parse(i)
 }
 
@@ -371,7 +374,11 @@ mod tests {
         );
         assert_eq!(
             parts("{service=\"s\",\"kong.x\",\"my.label\"=\"v\"}6\n"),
-            ("\"kong.x\"".into(), vec![pair("service", "s"), pair("\"my.label\"", "v")], "6".into())
+            (
+                "\"kong.x\"".into(),
+                vec![pair("service", "s"), pair("\"my.label\"", "v")],
+                "6".into()
+            )
         );
     }
 
@@ -379,9 +386,17 @@ mod tests {
     fn metadata_is_told_from_comments() {
         assert_eq!(read("# HELP kong_x a \"b\n").unwrap().0, Line::Help(b"kong_x"));
         assert_eq!(read("# HELP kong_x\n").unwrap().0, Line::Help(b"kong_x"));
-        assert_eq!(read("#  TYPE\tkong_x histogram\n").unwrap().0, Line::Type(b"kong_x", Kind::Histogram));
-        assert_eq!(read("# TYPE \"kong.x\" gauge\n").unwrap().0, Line::Type(b"\"kong.x\"", Kind::Other));
-        for comment in ["#\n", "# \n", "#HELP kong_x y\n", "# HELP\n", "# UNIT kong_x s\n", "# EOF\n"] {
+        assert_eq!(
+            read("#  TYPE\tkong_x histogram\n").unwrap().0,
+            Line::Type(b"kong_x", Kind::Histogram)
+        );
+        assert_eq!(
+            read("# TYPE \"kong.x\" gauge\n").unwrap().0,
+            Line::Type(b"\"kong.x\"", Kind::Other)
+        );
+        for comment in
+            ["#\n", "# \n", "#HELP kong_x y\n", "# HELP\n", "# UNIT kong_x s\n", "# EOF\n"]
+        {
             assert_eq!(read(comment).unwrap().0, Line::Comment, "{comment:?}");
         }
         assert_eq!(read(" \t\n").unwrap().0, Line::Blank);
@@ -394,17 +409,36 @@ mod tests {
         assert_eq!(fault("kong_x 1 -5\n"), Fault { at: 9, expected: "the line's end" });
         assert_eq!(fault("kong_x 0x1p4\n"), Fault { at: 7, expected: "a number" });
         assert_eq!(fault("# TYPE x foo\n"), Fault { at: 9, expected: TEXT_TYPES });
-        assert_eq!(fault("kong_x{\"kong_y\"} 1\n"), Fault { at: 7, expected: "one metric name, not two" });
+        assert_eq!(
+            fault("kong_x{\"kong_y\"} 1\n"),
+            Fault { at: 7, expected: "one metric name, not two" }
+        );
         assert_eq!(fault("{a=\"b\"} 1\n"), Fault { at: 0, expected: "a metric name" });
         assert_eq!(fault("x{a=\"b\\\n\"} 1\n").expected, "a quoted label value");
     }
 
     #[test]
     fn numbers_are_what_go_reads() {
-        for good in ["1", "-0", "+5", ".5", "5.", "1e+14", "1E-05", "nan", "NaN", "inf", "-Inf", "+Infinity", "1e-999"] {
+        for good in [
+            "1",
+            "-0",
+            "+5",
+            ".5",
+            "5.",
+            "1e+14",
+            "1E-05",
+            "nan",
+            "NaN",
+            "inf",
+            "-Inf",
+            "+Infinity",
+            "1e-999",
+        ] {
             assert!(is_float(good.as_bytes()), "{good}");
         }
-        for bad in ["", "-nan", "+nan", "1e400", "0x10", "1_0", "1,5", "1e", "--1", "e5", ".", "12\r"] {
+        for bad in
+            ["", "-nan", "+nan", "1e400", "0x10", "1_0", "1,5", "1e", "--1", "e5", ".", "12\r"]
+        {
             assert!(!is_float(bad.as_bytes()), "{bad}");
         }
         assert!(is_float("9".repeat(308).as_bytes()));

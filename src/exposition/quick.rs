@@ -71,13 +71,21 @@ impl Quick {
             // The label set may go on differently only after its last label; the value begins after "} ".
             let value = layout.value.start as usize;
             if equal < value {
-                return if same == 0 { self.from_name(bytes) } else { self.after_value(same, label_names, bytes) };
+                return if same == 0 {
+                    self.from_name(bytes)
+                } else {
+                    self.after_value(same, label_names, bytes)
+                };
             }
             let kept = Kept { name: true, labels: same, label_names: true };
             return self.number(value, bytes).map(|()| kept);
         };
         if equal < next.value.start as usize {
-            return if same == 0 { self.from_name(bytes) } else { self.after_value(same, label_names, bytes) };
+            return if same == 0 {
+                self.from_name(bytes)
+            } else {
+                self.after_value(same, label_names, bytes)
+            };
         }
         // Inside the value of label `same`. The bytes up to here were checked with the line before.
         let at = equal;
@@ -276,7 +284,9 @@ mod tests {
             assert_eq!((x, x.name.of(a), x.value.of(a)), (y, y.name.of(b), y.value.of(b)));
         }
         if kept.label_names {
-            let names = |l: &Layout, line| l.labels.iter().map(|l| l.name.of(line).to_vec()).collect::<Vec<_>>();
+            let names = |l: &Layout, line| {
+                l.labels.iter().map(|l| l.name.of(line).to_vec()).collect::<Vec<_>>()
+            };
             assert_eq!(names(at, a), names(bt, b));
         }
     }
@@ -297,9 +307,25 @@ mod tests {
     #[test]
     fn other_shapes_are_left_to_the_grammar() {
         for line in [
-            "x{a=\"b\\\\\"} 1\n", "x{a=\"\u{e9}\"} 1\n", "x{a=\"\n\"} 1\n", "x{a=\"b\",} 1\n", "x{} 1\n",
-            "x  1\n", "x 1e+14\n", "x nan\n", "x 1 17\n", "x{a=\"b\"}1\n", "x{a=\"b\",a=\"c\"} 1\n", "1x 1\n",
-            "x{1a=\"b\"} 1\n", "x{a:b=\"b\"} 1\n", "x .\n", "x -\n", "# HELP x y\n", "\n", "{\"x\"} 1\n",
+            "x{a=\"b\\\\\"} 1\n",
+            "x{a=\"\u{e9}\"} 1\n",
+            "x{a=\"\n\"} 1\n",
+            "x{a=\"b\",} 1\n",
+            "x{} 1\n",
+            "x  1\n",
+            "x 1e+14\n",
+            "x nan\n",
+            "x 1 17\n",
+            "x{a=\"b\"}1\n",
+            "x{a=\"b\",a=\"c\"} 1\n",
+            "1x 1\n",
+            "x{1a=\"b\"} 1\n",
+            "x{a:b=\"b\"} 1\n",
+            "x .\n",
+            "x -\n",
+            "# HELP x y\n",
+            "\n",
+            "{\"x\"} 1\n",
         ] {
             assert_eq!(Quick::default().scan(b"", line.as_bytes()), None, "{line:?}");
         }
