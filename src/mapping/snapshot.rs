@@ -7,32 +7,42 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::mapping::table::{Builder, Row, Table};
-use crate::mapping::{BackendRef, Label, OwnerRef, PortRef, Tier, merge, name};
+use serde::{Deserialize, Serialize};
+
+use crate::mapping::table::{self, Row, Table};
+use crate::mapping::{BackendRef, Label, OwnerRef, PortRef, Tier, file, merge, name};
 
 /// How long a name that vanished from the mapping keeps its last meaning.
 pub const RETENTION: Duration = Duration::from_secs(60 * 60);
 
 /// What one Kong service name stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Entry {
     /// The Services behind it, in the route's order. Where (namespace, service, port) repeats, the
     /// snapshot keeps the first and adds the weights.
+    #[serde(default, deserialize_with = "file::backends")]
     pub backends: Vec<Backend>,
     /// The objects it was made from.
+    #[serde(default, deserialize_with = "file::owners")]
     pub owners: Vec<Owner>,
 }
 
 /// A Kubernetes Service behind a Kong service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Backend {
     /// The Service's namespace.
+    #[serde(deserialize_with = "file::label")]
     pub namespace: String,
     /// The Service's name.
+    #[serde(deserialize_with = "file::label")]
     pub service: String,
     /// The port, if known.
+    #[serde(default, deserialize_with = "file::port")]
     pub port: Option<Port>,
     /// The weight, if given.
+    #[serde(default, deserialize_with = "file::number")]
     pub weight: Option<u32>,
 }
 
@@ -46,20 +56,24 @@ pub enum Port {
 }
 
 /// An object that a Kong service was made from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Owner {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace.
+    #[serde(deserialize_with = "file::label")]
     pub namespace: String,
     /// Its name.
+    #[serde(deserialize_with = "file::subdomain")]
     pub name: String,
     /// The index of the rule, for routes.
+    #[serde(default, deserialize_with = "file::number")]
     pub rule: Option<u32>,
 }
 
 /// The kinds of objects that Kong services are made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[allow(missing_docs)] // the names say it
 pub enum Kind {
     Ingress,
@@ -81,8 +95,14 @@ pub struct Snapshot {
     retained: Arc<Table<Instant>>,
 }
 
+/// Makes a [`Snapshot`], entry by entry. Of two entries of one name the later one counts.
+#[derive(Debug, Default)]
+pub struct Builder {
+    table: table::Builder<()>,
+}
+
 /// What a snapshot holds for one name, borrowed from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryRef<'a> {
     /// The Services behind it, each (namespace, service, port) once.
     pub backends: Vec<BackendRef<'a>>,
@@ -132,7 +152,7 @@ impl Snapshot {
     /// retained by itself are dropped; a state made from entries has none.
     #[must_use]
     pub fn succeed(self, previous: &Self, now: Instant) -> Self {
-        let mut retained = Builder::new();
+        let mut retained = table::Builder::default();
         for row in previous.exact.rows().filter(|row| self.exact.get(row.name()).is_none()) {
             retained.insert(row.name(), row.backends(), row.owners(), now);
         }
@@ -164,15 +184,26 @@ impl Snapshot {
     }
 }
 
-/// Of two entries of one name the later one counts.
 impl FromIterator<(String, Entry)> for Snapshot {
     fn from_iter<I: IntoIterator<Item = (String, Entry)>>(entries: I) -> Self {
-        let mut table = Builder::new();
+        let mut snapshot = Builder::default();
         for (name, entry) in entries {
-            let backends = merge(entry.backends.iter().map(Backend::borrow));
-            table.insert(&name, backends, entry.owners.iter().map(Owner::borrow), ());
+            snapshot.insert(&name, &entry);
         }
-        Self { exact: Arc::new(table.build()), retained: Arc::default() }
+        snapshot.build()
+    }
+}
+
+impl Builder {
+    /// Adds what `name` stands for.
+    pub fn insert(&mut self, name: &str, entry: &Entry) {
+        let backends = merge(entry.backends.iter().map(Backend::borrow));
+        self.table.insert(name, backends, entry.owners.iter().map(Owner::borrow), ());
+    }
+
+    /// The snapshot of all that was added.
+    pub fn build(self) -> Snapshot {
+        Snapshot { exact: Arc::new(self.table.build()), retained: Arc::default() }
     }
 }
 
