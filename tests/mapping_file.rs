@@ -1,5 +1,8 @@
 //! The mapping file: both formats, and what is said about each mistake.
 
+// Clippy's exception for tests does not see the functions beside them.
+#![allow(clippy::unwrap_used)]
+
 use kong_metrics_exporter::mapping::file::{parse, to_json};
 use kong_metrics_exporter::mapping::{Backend, Entry, Kind, Owner, Port, Snapshot};
 
