@@ -280,3 +280,101 @@ impl Kind {
 fn is_over(row: &Row<'_, Instant>, now: Instant) -> bool {
     now.saturating_duration_since(*row.beside()) >= RETENTION
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(names: &[&str]) -> Snapshot {
+        let entry = |name: &&str| Entry {
+            backends: vec![Backend {
+                namespace: "web".to_owned(),
+                service: format!("of-{name}"),
+                port: None,
+                weight: None,
+            }],
+            owners: Vec::new(),
+        };
+        names.iter().map(|name| ((*name).to_owned(), entry(name))).collect()
+    }
+
+    fn found<'s>(snapshot: &'s Snapshot, name: &str) -> Option<(&'s str, Tier)> {
+        let (entry, tier) = snapshot.find(Label::Service, name)?;
+        entry.backends.first().map(|backend| (backend.service, tier))
+    }
+
+    #[test]
+    fn a_name_that_vanished_is_retained_for_an_hour_and_no_longer() {
+        let start = Instant::now();
+        let almost = start + RETENTION - Duration::from_nanos(1);
+        let after = snapshot(&["a"]).succeed(&snapshot(&["a", "b"]), start);
+        assert_eq!(found(&after, "a"), Some(("of-a", Tier::Exact)));
+        assert_eq!(found(&after, "b"), Some(("of-b", Tier::Retained)));
+        let later = snapshot(&["c"]).succeed(&after, almost);
+        assert_eq!(found(&later, "b"), Some(("of-b", Tier::Retained)));
+        assert_eq!(found(&later, "a"), Some(("of-a", Tier::Retained)));
+        let over = snapshot(&["c"]).succeed(&later, start + RETENTION);
+        assert_eq!(found(&over, "b"), None);
+        assert_eq!(found(&over, "a"), Some(("of-a", Tier::Retained)));
+        assert_eq!((over.len(), over.retained_len()), (1, 1));
+    }
+
+    #[test]
+    fn a_name_that_returns_is_exact_again() {
+        let now = Instant::now();
+        let gone = snapshot(&[]).succeed(&snapshot(&["a"]), now);
+        let back = snapshot(&["a"]).succeed(&gone, now);
+        assert_eq!(found(&back, "a"), Some(("of-a", Tier::Exact)));
+        assert_eq!(back.retained_len(), 0);
+    }
+
+    #[test]
+    fn the_hour_ends_without_a_change_too() {
+        let start = Instant::now();
+        let gone = snapshot(&["b"]).succeed(&snapshot(&["a"]), start);
+        assert!(gone.forget(start).is_none());
+        let over = gone.forget(start + RETENTION).unwrap();
+        assert_eq!(found(&over, "a"), None);
+        assert_eq!(found(&over, "b"), Some(("of-b", Tier::Exact)));
+        assert!(over.forget(start + RETENTION).is_none());
+    }
+
+    #[test]
+    fn an_upstream_is_retained_with_its_service() {
+        let gone = snapshot(&[]).succeed(&snapshot(&["default.echo.80"]), Instant::now());
+        let (_, tier) = gone.find(Label::Upstream, "echo.default.80.svc").unwrap();
+        assert_eq!(tier, Tier::Retained);
+    }
+
+    #[test]
+    fn the_later_of_two_entries_of_one_name_counts() {
+        let mut builder = Builder::default();
+        for service in ["x", "y", "z"] {
+            let backend = Backend {
+                namespace: "web".to_owned(),
+                service: service.to_owned(),
+                port: Some(Port::Name("http".to_owned())),
+                weight: None,
+            };
+            builder.insert("a", &Entry { backends: vec![backend], owners: Vec::new() });
+        }
+        let snapshot = builder.build();
+        assert_eq!(found(&snapshot, "a"), Some(("z", Tier::Exact)));
+        assert_eq!(snapshot.len(), 1);
+    }
+
+    #[test]
+    fn a_name_that_no_line_can_carry_is_left_out() {
+        let long = "x".repeat(65_536);
+        let snapshot = snapshot(&[&long[1..], &long, "a"]);
+        assert_eq!(snapshot.len(), 1, "its Service is three bytes longer");
+        assert_eq!(found(&snapshot, "a"), Some(("of-a", Tier::Exact)));
+    }
+
+    #[test]
+    fn a_clone_shares_the_entries() {
+        let one = snapshot(&["a"]);
+        let other = one.clone();
+        assert!(Arc::ptr_eq(&one.exact, &other.exact));
+    }
+}
