@@ -14,3 +14,4 @@
 pub mod exposition;
 pub mod mapping;
 pub mod rewrite;
+pub mod source;
