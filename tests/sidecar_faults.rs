@@ -1,6 +1,8 @@
 //! What can go wrong with Kong. In: a Kong that fails in one way. Out: an answer that is marked as
 //! failed or breaks off, and a sidecar that has left nothing behind.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
+
 #[path = "common/http.rs"]
 mod http;
 #[path = "common/kong.rs"]
