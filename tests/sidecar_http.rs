@@ -58,7 +58,7 @@ async fn kongs_lines_come_rewritten_and_own_metrics_follow() {
     assert_eq!(answer.sample("kong_exporter_series{stage=\"rewritten\"}"), 900.0);
     assert_eq!(answer.sample("kong_exporter_mapped_services"), 300.0);
     assert_eq!(answer.sample("kong_exporter_scrape_duration_seconds_count"), 1.0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_recorded_answer_passes_whole() {
     };
     assert_eq!(names(&answer.kongs()), names(&rewritten(&String::from_utf8(text).unwrap())));
     assert_eq!(answer.sample("kong_exporter_kong_dictionary_used_ratio"), 0.0078125);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn the_first_line_does_not_wait_for_the_second() {
     gate.add_permits(1);
     let answer = http::answer(&mut stream, bytes, false).await;
     assert_eq!(answer.kongs(), "kong_a 1\nkong_b 1\n");
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn gzip_holds_the_same_bytes() {
     assert!(answer.body.len() < unpacked.len() / 8);
     let answer = http::get(sidecar.address, "/metrics", &["Accept-Encoding: gzip;q=0"]).await;
     assert_eq!(answer.header("content-encoding"), None);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn gzip_level_0_is_never() {
     let answer = http::get(sidecar.address, "/metrics", &["Accept-Encoding: gzip"]).await;
     assert_eq!(answer.header("content-encoding"), None);
     assert_eq!(answer.sample("kong_exporter_kong_up"), 1.0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn sequential_scrapes_share_one_connection_to_kong() {
         assert!(sidecar.scrape().await.is_whole);
     }
     assert_eq!((kong.requests().len(), kong.accepted()), (5, 1));
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn kong_is_asked_in_our_own_words() {
     let seconds: f64 =
         patience.strip_prefix("x-prometheus-scrape-timeout-seconds: ").unwrap().parse().unwrap();
     assert!((0.0..=9.5).contains(&seconds), "{patience}");
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn asked_for_families_are_all_there_is() {
     );
     let answer = http::get(sidecar.address, "/metrics?name[]=nothing", &[]).await;
     assert_eq!((answer.status(), answer.text().as_str(), answer.is_whole), (200, "", true));
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn head_does_not_ask_kong() {
         assert_eq!(answer.rest, b"");
     }
     assert_eq!(kong.requests().len(), 0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn other_methods_and_paths_are_refused() {
         assert_eq!(http::get(sidecar.address, path, &[]).await.status(), 404, "{path}");
     }
     assert_eq!(kong.requests().len(), 0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn ready_is_whoever_has_a_mapping() {
     assert_eq!(answer.sample("kong_exporter_mapping_ready"), 1.0);
     let updated = answer.sample("kong_exporter_mapping_last_update_timestamp_seconds");
     assert_eq!(updated, 1000.0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -343,7 +343,7 @@ async fn a_client_that_leaves_takes_nothing_with_it() {
         eventually("kong's connection ends", async || kong.open() == 0).await;
         kong.answers(good(&text));
         assert_eq!(sidecar.sample("kong_exporter_scrapes_abandoned_total").await, 1.0);
-        sidecar.is_well_and_ends_well(&kong).await;
+        sidecar.ends_well(&kong).await;
     }
 }
 
@@ -367,7 +367,7 @@ async fn a_client_that_does_not_read_holds_kong_back_and_is_dropped() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     kong.answers(good(&exposition(1)));
     assert_eq!(sidecar.sample("kong_exporter_scrapes_abandoned_total").await, 1.0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -387,7 +387,7 @@ async fn a_client_that_reads_slowly_gets_all_of_it() {
     let answer = http::answer(&mut stream, bytes, false).await;
     assert!(answer.is_whole);
     assert_eq!(answer.kongs(), rewritten(&text));
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -408,7 +408,7 @@ async fn a_client_that_pipelines_small_pages_and_never_reads_is_dropped() {
     let error = timeout(http::PATIENCE, flood).await.expect("the connection to end");
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
     assert!([BrokenPipe, ConnectionReset].contains(&error.kind()), "{error}");
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -426,7 +426,7 @@ async fn a_head_of_64_kb_is_too_large() {
     let token = format!("Authorization: Bearer {}", "x".repeat(16 * 1024));
     assert_eq!(http::get(sidecar.address, "/livez", &[&token]).await.status(), 200);
     assert_eq!(kong.requests().len(), 0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -443,7 +443,7 @@ async fn what_is_no_http_is_refused() {
         assert!([0, 400].contains(&answer.status()), "{answer:?}");
     }
     assert_eq!(kong.requests().len(), 0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -462,7 +462,7 @@ async fn pipelined_requests_are_answered_in_turn() {
     }
     assert_eq!(second.sample("kong_exporter_scrape_duration_seconds_count"), 2.0);
     drop(stream);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -499,7 +499,7 @@ async fn of_200_scrapes_at_once_eight_are_answered_and_the_rest_refused_at_once(
     // The tasks of the 200 clients are this test's.
     drop(done);
     assert!(answers.recv().await.is_none());
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -514,7 +514,7 @@ async fn beyond_the_limit_connections_wait_their_turn() {
     assert!(early.is_err(), "answered beyond the limit");
     drop((first, second));
     assert_eq!(http::answer(&mut third, Vec::new(), false).await.status(), 200);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl Sidecar {
 
     /// Whatever has happened: the next scrape is whole and alone, and at the end no task and no
     /// connection is left.
-    pub async fn is_well_and_ends_well(self, kong: &Kong) {
+    pub async fn ends_well(self, kong: &Kong) {
         let text = kong::exposition(50);
         kong.answers(kong::good(&text));
         eventually("only the scrape that asks is in flight", async || {
