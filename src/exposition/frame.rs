@@ -1,107 +1,166 @@
-//! Where a line ends. In: bytes, in pieces cut anywhere. Out: the length of the line they begin with.
+//! Line after line out of bytes that may end anywhere. In: what has arrived. Out: the next line, or
+//! how much to drop and why, or that more bytes are needed.
 //!
-//! A newline ends a line unless it stands inside quotes: Kong prints newlines of label values raw.
-//! Comments have no quotes. This is lexing only; whether the line means anything is for the grammar.
+//! The grammar says where a good line ends. After a bad one reading goes on behind the next newline
+//! that follows the fault, quoted or not: whatever stands before the fault was understood, so a
+//! newline that it quotes is no line end, while a quote behind it proves nothing. A quote that is not
+//! closed within 64 KiB was never one: its line is dropped, and in what was read in vain no quote
+//! may span lines (which also keeps the time linear).
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
-/// The state between two pieces of one line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+use super::grammar::{self, Dialect, Fault, Line};
+use super::{Layout, MAX_LINE};
+
+/// The state between lines.
+#[derive(Debug, Default)]
 pub struct Frame {
-    place: Place,
+    dialect: Dialect,
+    /// So many of the next bytes hold no quotes that span lines.
+    alone: usize,
+    /// In a line that is too long and already counted.
+    skipping: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Place {
-    /// Before the first byte that is not blank.
-    #[default]
-    Start,
-    /// In a comment: everything up to the newline.
-    Comment,
-    /// In a sample, outside quotes.
-    Plain,
-    /// Inside quotes.
-    Quoted,
-    /// Inside quotes, right after a backslash.
-    Escaped,
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// A line of this length.
+    Line(Line<'a>, usize),
+    /// Bytes that are no line.
+    Malformed {
+        /// How many bytes to drop.
+        length: usize,
+        /// Where the fault is, from the first of them.
+        at: usize,
+        /// What was expected there.
+        expected: &'static str,
+    },
+    /// A line of more than 64 KiB; so many bytes of it are here.
+    TooLong(usize),
+    /// The rest of a line that was too long.
+    Skip(usize),
+    /// The line is not all here.
+    More,
 }
 
 impl Frame {
-    /// Scans the next piece. `Some(n)`: the line ends with the piece's byte `n - 1`, a newline.
-    /// `None`: it goes on in the next piece.
-    pub fn end(&mut self, piece: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        while let Some(rest) = piece.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.place {
-                Place::Start => match rest[0] {
-                    b' ' | b'\t' => at += 1,
-                    b'#' => self.place = Place::Comment,
-                    _ => self.place = Place::Plain,
-                },
-                Place::Comment => return memchr(b'\n', rest).map(|i| at + i + 1),
-                Place::Plain => {
-                    let i = memchr2(b'"', b'\n', rest)?;
-                    if rest[i] == b'\n' {
-                        return Some(at + i + 1);
-                    }
-                    self.place = Place::Quoted;
-                    at += i + 1;
-                }
-                Place::Quoted => {
-                    let i = memchr2(b'"', b'\\', rest)?;
-                    self.place = if rest[i] == b'"' { Place::Plain } else { Place::Escaped };
-                    at += i + 1;
-                }
-                Place::Escaped => {
-                    self.place = Place::Quoted;
-                    at += 1;
-                }
-            }
+    /// Starts between two lines.
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, ..Self::default() }
+    }
+
+    /// Whether the next line may be read by [`super::quick`] without asking here.
+    #[inline]
+    pub fn is_clear(&self) -> bool {
+        self.alone == 0 && !self.skipping && self.dialect == Dialect::Text
+    }
+
+    /// Reads on. `last`: nothing will follow `bytes` (which then end with a newline).
+    pub fn next<'a>(&mut self, bytes: &'a [u8], last: bool, layout: &mut Layout) -> Next<'a> {
+        if self.skipping {
+            let end = memchr(b'\n', bytes);
+            self.skipping = end.is_none();
+            return Next::Skip(end.map_or(bytes.len(), |end| end + 1));
         }
-        None
+        let window = &bytes[..bytes.len().min(MAX_LINE)];
+        let full = last || window.len() == MAX_LINE;
+        let Some(newline) = memchr(b'\n', window) else {
+            if !full {
+                return Next::More;
+            }
+            self.skipping = true;
+            return Next::TooLong(0);
+        };
+        let physical = newline + 1;
+        const OPEN: &str = "a closing quote";
+        if self.alone > 0 {
+            self.alone = self.alone.saturating_sub(physical);
+            return match grammar::line(self.dialect, &window[..physical], layout) {
+                Ok((line, length)) => Next::Line(line, length),
+                Err(Fault::Malformed { at, expected }) => {
+                    Next::Malformed { length: physical, at, expected }
+                }
+                Err(Fault::Incomplete) => {
+                    Next::Malformed { length: physical, at: newline, expected: OPEN }
+                }
+            };
+        }
+        match grammar::line(self.dialect, window, layout) {
+            Ok((line, length)) => Next::Line(line, length),
+            Err(Fault::Malformed { at, expected }) => match memchr(b'\n', &window[at..]) {
+                Some(end) => Next::Malformed { length: at + end + 1, at, expected },
+                None if full => Next::Malformed { length: physical, at, expected },
+                None => Next::More,
+            },
+            Err(Fault::Incomplete) if full => {
+                self.alone = window.len() - physical;
+                Next::Malformed { length: physical, at: newline, expected: OPEN }
+            }
+            Err(Fault::Incomplete) => Next::More,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
-    fn end(bytes: &[u8]) -> Option<usize> {
-        Frame::default().end(bytes)
-    }
-
-    #[test]
-    fn a_newline_ends_a_line_outside_quotes_only() {
-        assert_eq!(end(b"a 1\nb 2\n"), Some(4));
-        assert_eq!(end(b"a{b=\"x\ny\"} 1\nb 2\n"), Some(13));
-        assert_eq!(end(b"a{b=\"x\\\"\ny\"} 1\n"), Some(15));
-        assert_eq!(end(b"a{b=\"x\\\\\"}\n"), Some(11));
-    }
-
-    #[test]
-    fn quotes_mean_nothing_in_comments() {
-        assert_eq!(end(b"  # HELP a \"\nb 2\n"), Some(13));
-        assert_eq!(end(b"#\"\n"), Some(3));
-    }
-
-    #[test]
-    fn an_open_line_has_no_end() {
-        assert_eq!(end(b""), None);
-        assert_eq!(end(b"a 1"), None);
-        assert_eq!(end(b"a{b=\"\n\n\n"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn pieces_make_no_difference(
-            bytes in proptest::collection::vec(prop::sample::select(b"a#\"\\\n ".to_vec()), 0..40),
-            cut in 0usize..40,
-        ) {
-            let cut = cut.min(bytes.len());
-            let mut frame = Frame::default();
-            let in_two = frame.end(&bytes[..cut]).or_else(|| frame.end(&bytes[cut..]).map(|n| n + cut));
-            prop_assert_eq!(in_two, end(&bytes));
+    /// Cuts a whole text; gives each line's text, dropped ones with a `!` in front.
+    fn cut(text: &str) -> Vec<String> {
+        let (mut frame, mut layout) = (Frame::default(), Layout::default());
+        let (mut rest, mut lines) = (text.as_bytes(), Vec::new());
+        while !rest.is_empty() {
+            let (mark, length) = match frame.next(rest, true, &mut layout) {
+                Next::Line(_, length) => ("", length),
+                Next::Malformed { length, .. } => ("!", length),
+                Next::TooLong(length) => ("long", length),
+                Next::Skip(length) => ("...", length),
+                Next::More => panic!("more after the last byte"),
+            };
+            let line = String::from_utf8_lossy(&rest[..length.min(20)]).into_owned();
+            lines.push(format!("{mark}{line}"));
+            rest = &rest[length..];
         }
+        lines
+    }
+
+    #[test]
+    fn a_bad_line_costs_only_itself() {
+        assert_eq!(cut("a 1\nb\nc 3\n"), ["a 1\n", "!b\n", "c 3\n"]);
+        assert_eq!(cut("a{b=c\"} 1\nc 3\n"), ["!a{b=c\"} 1\n", "c 3\n"]);
+    }
+
+    #[test]
+    fn a_quote_closed_by_the_next_lines_quote_costs_that_line_too() {
+        assert_eq!(cut("a{b=\"c} 1\nd{e=\"f\"} 3\ng 1\n"), ["!a{b=\"c} 1\nd{e=\"f\"} 3", "g 1\n"]);
+    }
+
+    #[test]
+    fn a_newline_quoted_before_the_fault_is_no_line_end() {
+        assert_eq!(cut("a{b=\"\nfake 1\n\"} 1 x\nc 3\n"), ["!a{b=\"\nfake 1\n\"} 1 x\n", "c 3\n"]);
+    }
+
+    #[test]
+    fn a_quote_never_closed_costs_one_line() {
+        assert_eq!(cut("a{b=\"c\nd 1\ne 2\n"), ["!a{b=\"c\n", "d 1\n", "e 2\n"]);
+        let open_again = "a{b=\"c\n".repeat(2);
+        assert_eq!(cut(&format!("{open_again}e 2\n")), ["!a{b=\"c\na{b=\"c\n", "e 2\n"]);
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_skipped_whole() {
+        let long = format!("a{{b=\"{}\"}} 1\nc 3\n", "x".repeat(MAX_LINE));
+        let cut = cut(&long);
+        assert_eq!(cut.len(), 3, "{cut:?}");
+        assert_eq!((&cut[0][..], &cut[2][..]), ("long", "c 3\n"));
+    }
+
+    #[test]
+    fn time_stays_linear_in_quotes_that_never_close() {
+        // Every line leaves its quote open, whichever line one starts from.
+        let text = "\"\\\"\n".repeat(200_000);
+        let lines = cut(&format!("x{{a={text}"));
+        assert!(lines.len() > 100_000 && lines.iter().all(|line| line.starts_with('!')));
     }
 }

@@ -1,4 +1,7 @@
-//! The grammar: one whole line in, what it says out. Zero-copy; written with nom.
+//! The grammar: bytes in, what the line at their beginning says out. Zero-copy; written with nom.
+//!
+//! Where a line ends is the grammar's to say: newlines inside quotes do not end it, as Kong prints
+//! newlines of label values raw.
 //!
 //! Prometheus' own parser decides what is a line (`model/textparse/promlex.l` and `promparse.go`),
 //! because it refuses a whole scrape for a single line it does not like. Where it is lenient to no
@@ -6,13 +9,13 @@
 //! Recorded verdicts of three real parsers hold it to that (tests/verdicts.rs).
 
 use nom::branch::alt;
-use nom::bytes::complete::{is_not, tag, take_till, take_while, take_while1};
+use nom::bytes::complete::{is_not, tag, take_till, take_while, take_while_m_n, take_while1};
 use nom::character::complete::char;
 use nom::combinator::{opt, recognize, rest, verify};
 use nom::error::{ErrorKind, ParseError};
 use nom::multi::many0_count;
 use nom::sequence::{delimited, pair, preceded};
-use nom::{Finish, IResult, Offset, Parser};
+use nom::{IResult, Offset, Parser};
 
 use super::{LabelSpan, Layout, MAX_LABELS, Span, unquoted};
 
@@ -54,30 +57,53 @@ pub enum Kind {
     Other,
 }
 
-/// Why a line is malformed.
+/// Why bytes are not a line, or not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    /// Where, in bytes from the line's first.
-    pub at: usize,
-    /// What should have been there.
-    pub expected: &'static str,
+pub enum Fault {
+    /// They are not, whatever may follow.
+    Malformed {
+        /// Where, in bytes from the line's first.
+        at: usize,
+        /// What should have been there.
+        expected: &'static str,
+    },
+    /// They end before the line does.
+    Incomplete,
 }
 
-/// Reads one line. `line` is everything up to and with its newline, as [`super::frame`] cuts it.
-/// For a sample the layout is filled; otherwise it is left as it was or in no particular state.
-pub fn line<'a>(dialect: Dialect, line: &'a [u8], layout: &mut Layout) -> Result<Line<'a>, Fault> {
-    let fault = |e: Expected<'a>| Fault { at: line.offset(e.at), expected: e.what };
-    let (body, _) = blank.parse(line).finish().map_err(fault)?;
+/// Reads the line that `bytes` begins with; returns its length, newline included. For a sample the
+/// layout is filled; otherwise it is left as it was or in no particular state.
+pub fn line<'a>(
+    dialect: Dialect,
+    bytes: &'a [u8],
+    layout: &mut Layout,
+) -> Result<(Line<'a>, usize), Fault> {
+    let Some(newline) = memchr::memchr(b'\n', bytes) else { return Err(Fault::Incomplete) };
+    let fault = |e: nom::Err<Expected<'a>>| match e {
+        nom::Err::Error(e) | nom::Err::Failure(e) if !e.at.is_empty() => {
+            Fault::Malformed { at: bytes.offset(e.at), expected: e.what }
+        }
+        _ => Fault::Incomplete,
+    };
+    // A comment has no quotes: it ends with the first newline.
+    let physical = &bytes[..=newline];
+    let (body, _) = blank(physical).map_err(fault)?;
     match body {
-        b"\n" if dialect == Dialect::Text => Ok(Line::Blank),
-        b"\n" => Err(Fault { at: 0, expected: "no blank line" }),
-        [b'#', ..] => comment(dialect, body).finish().map(|(_, said)| said).map_err(fault),
+        b"\n" if dialect == Dialect::Text => Ok((Line::Blank, physical.len())),
+        b"\n" => Err(Fault::Malformed { at: 0, expected: "no blank line" }),
+        [b'#', ..] => {
+            let (_, said) = comment(dialect, body).map_err(fault)?;
+            Ok((said, physical.len()))
+        }
         _ => {
             layout.labels.clear();
-            layout.end = line.len() as u32;
-            let (_, ()) = sample(dialect, line, body, layout).finish().map_err(fault)?;
-            layout.raw_newlines = memchr::memchr_iter(b'\n', line).count() as u32 - 1;
-            Ok(Line::Sample)
+            let body = &bytes[bytes.offset(body)..];
+            let (rest, ()) = sample(dialect, bytes, body, layout).map_err(fault)?;
+            let length = bytes.offset(rest);
+            layout.end = length as u32;
+            let newlines = memchr::memchr_iter(b'\n', &bytes[newline..length]).count();
+            layout.raw_newlines = newlines as u32 - 1;
+            Ok((Line::Sample, length))
         }
     }
 }
@@ -197,7 +223,7 @@ fn sample<'a>(
         (Some(_), Some(second)) => return fail(second, "one metric name, not two"),
     };
     let (i, _) = blank(i)?;
-    let (i, number) = expect("a number", verify(is_not("{ \t\n"), is_float)).parse(i)?;
+    let (i, number) = expect("a number", number).parse(i)?;
     layout.value = span(line, number);
     let (i, _) = match dialect {
         Dialect::Text => opt(preceded(blank1, integer_timestamp)).parse(i)?,
@@ -248,7 +274,7 @@ fn exemplar(i: &[u8]) -> Parsed<'_, ()> {
     let mut ignored = Layout::default();
     let (i, _) = expect("an exemplar", (char('#'), blank1)).parse(i)?;
     let (i, _) = labels(i, i, &mut ignored)?;
-    let (i, _) = (blank1, expect("a number", verify(is_not(" \n"), is_float))).parse(i)?;
+    let (i, _) = (blank1, expect("a number", number)).parse(i)?;
     let (i, _) = opt(preceded(blank1, float_timestamp)).parse(i)?;
     blank(i).map(|(i, _)| (i, ()))
 }
@@ -271,19 +297,24 @@ fn label_name(i: &[u8]) -> Parsed<'_, &[u8]> {
 
 // quoted = DQUOTE *( "\" not-LF | not( DQUOTE | "\" ) ) DQUOTE ; valid UTF-8, raw LF allowed
 fn quoted(i: &[u8]) -> Parsed<'_, &[u8]> {
-    let escape = pair(char('\\'), take_while_m(|b| b != b'\n'));
+    let escape = pair(char('\\'), take_while_m_n(1, 1, |b| b != b'\n'));
     let inside = recognize(many0_count(alt((is_not("\\\""), recognize(escape)))));
-    verify(delimited(char('"'), inside, char('"')), |value: &[u8]| {
-        std::str::from_utf8(value).is_ok()
-    })
-    .parse(i)
+    let (end, value) = preceded(char('"'), inside).parse(i)?;
+    if matches!(end, b"" | b"\\") {
+        return Err(nom::Err::Incomplete(nom::Needed::Unknown));
+    }
+    let (end, _) = char('"').parse(end)?;
+    let (_, value) =
+        verify(rest, |value: &[u8]| std::str::from_utf8(value).is_ok()).parse(value)?;
+    Ok((end, value))
 }
 
-/// One byte for which `accept` holds.
-fn take_while_m<'a>(
-    accept: impl Fn(u8) -> bool,
-) -> impl Parser<&'a [u8], Output = &'a [u8], Error = Expected<'a>> {
-    nom::bytes::complete::take_while_m_n(1, 1, accept)
+fn number(i: &[u8]) -> Parsed<'_, &[u8]> {
+    let (end, text) = is_not("{ \t\n").parse(i)?;
+    if end.is_empty() {
+        return Err(nom::Err::Incomplete(nom::Needed::Unknown));
+    }
+    if is_float(text) { Ok((end, text)) } else { fail(i, "a number") }
 }
 
 /// What Go's `strconv.ParseFloat` takes and `textparse` lets it take: decimal, `inf`, `infinity`
@@ -350,7 +381,10 @@ mod tests {
 
     fn read(text: &str) -> Result<(Line<'_>, Layout), Fault> {
         let mut layout = Layout::default();
-        line(Dialect::Text, text.as_bytes(), &mut layout).map(|said| (said, layout))
+        line(Dialect::Text, text.as_bytes(), &mut layout).map(|(said, length)| {
+            assert_eq!(length, text.len());
+            (said, layout)
+        })
     }
 
     fn parts(text: &str) -> (String, Vec<(String, String)>, String) {
@@ -404,17 +438,37 @@ mod tests {
 
     #[test]
     fn a_fault_says_where_and_what_was_expected() {
-        let fault = |text: &str| read(text).map(|_| ()).unwrap_err();
-        assert_eq!(fault("kong_x{,} 1\n"), Fault { at: 7, expected: "a label name or }" });
-        assert_eq!(fault("kong_x 1 -5\n"), Fault { at: 9, expected: "the line's end" });
-        assert_eq!(fault("kong_x 0x1p4\n"), Fault { at: 7, expected: "a number" });
-        assert_eq!(fault("# TYPE x foo\n"), Fault { at: 9, expected: TEXT_TYPES });
-        assert_eq!(
-            fault("kong_x{\"kong_y\"} 1\n"),
-            Fault { at: 7, expected: "one metric name, not two" }
-        );
-        assert_eq!(fault("{a=\"b\"} 1\n"), Fault { at: 0, expected: "a metric name" });
-        assert_eq!(fault("x{a=\"b\\\n\"} 1\n").expected, "a quoted label value");
+        let fault = |text: &str| match read(text) {
+            Err(Fault::Malformed { at, expected }) => (at, expected),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(fault("kong_x{,} 1\n"), (7, "a label name or }"));
+        assert_eq!(fault("kong_x 1 -5\n"), (9, "the line's end"));
+        assert_eq!(fault("kong_x 0x1p4\n"), (7, "a number"));
+        assert_eq!(fault("# TYPE x foo\n"), (9, TEXT_TYPES));
+        assert_eq!(fault("kong_x{\"kong_y\"} 1\n"), (7, "one metric name, not two"));
+        assert_eq!(fault("{a=\"b\"} 1\n"), (0, "a metric name"));
+        assert_eq!(fault("x{a=\"b\\\n\"} 1\n"), (6, "a quoted label value"));
+    }
+
+    #[test]
+    fn a_newline_ends_a_line_outside_quotes_only() {
+        let mut layout = Layout::default();
+        let length = |bytes: &[u8], layout: &mut Layout| {
+            line(Dialect::Text, bytes, layout).map(|(_, length)| length)
+        };
+        assert_eq!(length(b"a 1\nb 2\n", &mut layout), Ok(4));
+        assert_eq!(length(b"a{b=\"x\ny\n\"} 1\nb 2\n", &mut layout), Ok(14));
+        assert_eq!(layout.raw_newlines, 2);
+        assert_eq!(length(b"# HELP a \"\nb 2\n", &mut layout), Ok(11));
+    }
+
+    #[test]
+    fn what_may_still_become_a_line_is_incomplete() {
+        let whole = "kong_x{a=\"b\nc\\\"\",le=\"1\"} 1e5 17\n";
+        for cut in 0..whole.len() {
+            assert_eq!(read(&whole[..cut]).map(|_| ()), Err(Fault::Incomplete), "{cut}");
+        }
     }
 
     #[test]

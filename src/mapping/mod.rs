@@ -5,13 +5,31 @@
 //! by itself ([`name`]), then unknown. Everything here is pure; the rim re-reads files and stores
 //! new snapshots into [`Current`].
 
+use std::fmt;
+
 pub mod current;
 pub mod file;
 pub mod name;
 pub mod snapshot;
+mod table;
 
 pub use current::Current;
+pub use name::owner_for_route;
 pub use snapshot::{Backend, Entry, Kind, Owner, Port, Snapshot};
+
+use name::Form;
+use snapshot::EntryRef;
+
+/// What `name`, read from `label`, stands for: first hit of the exact entry, the entry of a name
+/// that vanished less than an hour ago, what the name says by itself.
+pub fn resolve<'a>(snapshot: &'a Snapshot, label: Label, name: &'a str) -> Resolution<'a> {
+    let (target, tier) = match snapshot.find(label, name) {
+        Some((entry, tier)) => (target_of_entry(entry, label, name), tier),
+        None => (target_of_name(label, name), Tier::Decoded),
+    };
+    let tier = (!matches!(target, Target::Unknown(_))).then_some(tier);
+    Resolution { target, tier }
+}
 
 /// Which label of a sample a name was read from. The two are different name spaces in Kong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,11 +63,13 @@ pub enum Target<'a> {
     },
     /// No single Service: several behind one rule, none at all, or a name that tells only its route.
     Route {
-        /// Who owns the Kong service; at least one. Sorted by kind, namespace, name, rule.
+        /// Who owns the Kong service. Sorted by kind, namespace, name, rule. Empty where the
+        /// mapping lists several Services without an owner and the name tells none either.
         owners: Vec<OwnerRef<'a>>,
         /// The Services behind it; empty where they are not known or where there are none.
         backends: Vec<BackendRef<'a>>,
-        /// Whether `backends` is all there is. False where the name told only the route.
+        /// Whether `backends` is all there is. False where the name told only the route, or was
+        /// cut to 511 bytes.
         complete: bool,
     },
     /// Neither the snapshot nor the name itself tells.
@@ -78,7 +98,9 @@ pub enum Why {
     Hybrid,
     /// A combined rule without backends.
     NoBackends,
-    /// The name can be read in more than one way (a GRPCRoute or old HTTPRoute name with a host name in it).
+    /// The name can be read in more than one way: a GRPCRoute's name with dots may end in a host
+    /// name. HTTPRoute names with dots are not ambiguous: only Kong's controllers up to 3.3 with the
+    /// expressions router put host names there.
     Ambiguous,
     /// The mapping has an entry, but neither backends nor owners in it.
     EmptyEntry,
@@ -100,7 +122,7 @@ pub struct BackendRef<'a> {
 }
 
 /// A Service port, by number or by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortRef<'a> {
     /// By number.
     Number(u16),
@@ -109,7 +131,7 @@ pub enum PortRef<'a> {
 }
 
 /// The route (or Ingress, facade, KongService) that a Kong service was made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OwnerRef<'a> {
     /// Its kind.
     pub kind: Kind,
@@ -119,4 +141,180 @@ pub struct OwnerRef<'a> {
     pub name: Option<&'a str>,
     /// The rule's index, if known.
     pub rule: Option<u32>,
+}
+
+impl Tier {
+    /// One word, for JSON and labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Retained => "retained",
+            Self::Decoded => "decoded",
+        }
+    }
+}
+
+/// A sentence for people.
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exact => "the mapping has an entry for this name",
+            Self::Retained => {
+                "the mapping had an entry for this name until less than an hour ago; Kong still \
+                 counts under it"
+            }
+            Self::Decoded => "the mapping has no entry for this name; the name itself says it",
+        })
+    }
+}
+
+impl Why {
+    /// One word, for JSON and labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoEntry => "no_entry",
+            Self::Facade => "facade",
+            Self::Hybrid => "hybrid",
+            Self::NoBackends => "no_backends",
+            Self::Ambiguous => "ambiguous",
+            Self::EmptyEntry => "empty_entry",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
+/// A sentence for people: what is the matter, and what would help.
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoEntry => {
+                "the mapping has no entry for this name, and the name is of no form that tells a \
+                 Service or a route; add an entry for it"
+            }
+            Self::Facade => {
+                "this is a KongServiceFacade: its name does not tell the Service behind it, and \
+                 the mapping has no entry for it"
+            }
+            Self::Hybrid => {
+                "this is a Konnect hybrid name: it does not tell all Services behind it, and the \
+                 mapping has no entry for it"
+            }
+            Self::NoBackends => {
+                "this HTTPRoute rule has no backends: Kong answers such requests itself"
+            }
+            Self::Ambiguous => {
+                "the name of this GRPCRoute has dots: it may end in a host name, so the route \
+                 cannot be told; only an entry in the mapping can"
+            }
+            Self::EmptyEntry => {
+                "the mapping has an entry for this name, but it lists neither backends nor owners"
+            }
+            Self::TooLong => {
+                "the mapping has no entry for this name, and it is longer than the 511 bytes that \
+                 Kong's controllers write at most"
+            }
+        })
+    }
+}
+
+/// The number or the name.
+impl fmt::Display for PortRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+fn target_of_entry<'a>(entry: EntryRef<'a>, label: Label, name: &'a str) -> Target<'a> {
+    let EntryRef { backends, mut owners } = entry;
+    if backends.is_empty() && owners.is_empty() {
+        return Target::Unknown(Why::EmptyEntry);
+    }
+    if owners.is_empty() {
+        owners.extend(owner_in_name(label, name));
+    }
+    service_or_route(backends, owners, true)
+}
+
+fn target_of_name(label: Label, name: &str) -> Target<'_> {
+    let form = match name::decode(label, name) {
+        Ok(form) => form,
+        Err(why) => return Target::Unknown(why),
+    };
+    let owners = owner_in_form(&form).into_iter().collect();
+    match form {
+        Form::Service(backend) => service_or_route(vec![backend], owners, true),
+        Form::Combined { backends, complete: true, .. } if backends.is_empty() => {
+            Target::Unknown(Why::NoBackends)
+        }
+        Form::Combined { backends, complete, .. } => {
+            service_or_route(merge(backends), owners, complete)
+        }
+        Form::Rule { .. } if owners.is_empty() => Target::Unknown(Why::Ambiguous),
+        Form::Rule { .. } => Target::Route { owners, backends: Vec::new(), complete: false },
+        Form::Facade { .. } => Target::Unknown(Why::Facade),
+        Form::Hybrid => Target::Unknown(Why::Hybrid),
+    }
+}
+
+/// The Service where it is the only one, else the route. A list that is not complete never tells
+/// the Service.
+fn service_or_route<'a>(
+    backends: Vec<BackendRef<'a>>,
+    mut owners: Vec<OwnerRef<'a>>,
+    complete: bool,
+) -> Target<'a> {
+    if let Some(first) = backends.first().filter(|_| complete) {
+        let BackendRef { namespace, service, .. } = *first;
+        if backends.iter().all(|b| (b.namespace, b.service) == (namespace, service)) {
+            return Target::Service { namespace, service, backends };
+        }
+    }
+    owners.sort_unstable();
+    owners.dedup();
+    Target::Route { owners, backends, complete }
+}
+
+fn owner_in_name(label: Label, name: &str) -> Option<OwnerRef<'_>> {
+    name::decode(label, name).ok().as_ref().and_then(owner_in_form)
+}
+
+/// The route that the name tells, if it can be told.
+fn owner_in_form<'a>(form: &Form<'a>) -> Option<OwnerRef<'a>> {
+    match *form {
+        Form::Combined { route_namespace: namespace, .. } => {
+            Some(OwnerRef { kind: Kind::HTTPRoute, namespace, name: None, rule: None })
+        }
+        Form::Rule { kind, namespace, name, rule, .. } => {
+            let is_ambiguous = kind == Kind::GRPCRoute && form.may_hold_hostname();
+            let owner = OwnerRef { kind, namespace, name: Some(name), rule: Some(rule) };
+            (!is_ambiguous).then_some(owner)
+        }
+        Form::Facade { namespace, facade } => Some(OwnerRef {
+            kind: Kind::KongServiceFacade,
+            namespace,
+            name: Some(facade),
+            rule: None,
+        }),
+        Form::Service(_) | Form::Hybrid => None,
+    }
+}
+
+/// Each (namespace, service, port) once, where it comes first, with the weights added. A weight
+/// that is not given counts 1, the Gateway API's default, once it is added to another.
+fn merge<'a>(backends: impl IntoIterator<Item = BackendRef<'a>>) -> Vec<BackendRef<'a>> {
+    let mut merged: Vec<BackendRef<'_>> = Vec::new();
+    for backend in backends {
+        let key = |b: &BackendRef<'a>| (b.namespace, b.service, b.port);
+        match merged.iter_mut().find(|kept| key(kept) == key(&backend)) {
+            Some(kept) => {
+                let sum = kept.weight.unwrap_or(1).saturating_add(backend.weight.unwrap_or(1));
+                kept.weight = Some(sum);
+            }
+            None => merged.push(backend),
+        }
+    }
+    merged
 }

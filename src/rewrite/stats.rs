@@ -1,5 +1,7 @@
 //! What happened to one body on its way through: counted, never silent.
 
+use std::fmt;
+
 /// Why a line was dropped. The `reason` label of `kong_exporter_parse_errors_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
@@ -58,10 +60,8 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes given out.
     pub bytes_out: u64,
-    /// Samples understood (dropped and unselected ones included).
+    /// Samples understood (unselected ones included; a sample with a fault or a label twice is none).
     pub samples_in: u64,
-    /// Samples passed on.
-    pub samples_out: u64,
     /// Samples whose labels were changed.
     pub samples_rewritten: u64,
     /// Samples left out by the family filter or `name[]`.
@@ -78,9 +78,44 @@ pub struct Stats {
     pub unmapped: u64,
     /// Kong's own metrics dictionary, the fullest subsystem of those seen.
     pub dictionary: Option<Dictionary>,
+    /// The first line that was lost.
+    pub first_drop: Option<Drop>,
+}
+
+/// A line that was dropped, for a person to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drop {
+    /// Why.
+    pub reason: Reason,
+    /// Where the fault is: bytes from the line's first.
+    pub at: usize,
+    /// What was expected there.
+    pub expected: &'static str,
+    /// The line's beginning, with escapes for what is not printable.
+    pub excerpt: String,
+}
+
+impl Drop {
+    pub(crate) fn new(reason: Reason, line: &[u8], at: usize, expected: &'static str) -> Self {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let excerpt = line[..line.len().min(120)].escape_ascii().to_string();
+        Self { reason, at, expected, excerpt }
+    }
+}
+
+impl fmt::Display for Drop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, at, expected, excerpt } = self;
+        write!(f, "{}: expected {expected} at byte {at} of: {excerpt}", reason.as_str())
+    }
 }
 
 impl Stats {
+    /// Samples passed on.
+    pub fn samples_out(&self) -> u64 {
+        self.samples_in - self.samples_unselected
+    }
+
     /// How many lines were dropped for this reason.
     pub fn dropped_for(&self, reason: Reason) -> u64 {
         self.dropped[reason as usize]
@@ -91,8 +126,11 @@ impl Stats {
         self.dropped.iter().sum()
     }
 
-    pub(crate) fn drop_line(&mut self, reason: Reason) {
+    pub(crate) fn drop_line(&mut self, reason: Reason, detail: impl FnOnce() -> Drop) {
         self.dropped[reason as usize] += 1;
+        if reason.loses_a_line() {
+            self.first_drop.get_or_insert_with(detail);
+        }
     }
 }
 
