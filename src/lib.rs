@@ -11,6 +11,11 @@
 //! async, no clock, no client. `sidecar` (scrape, serve) and `command` are the rim. A module
 //! imports only along these arrows.
 
+pub mod args;
+pub mod command;
 pub mod exposition;
 pub mod mapping;
+pub mod metrics;
 pub mod rewrite;
+pub mod sidecar;
+pub mod telemetry;

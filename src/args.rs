@@ -1,0 +1,469 @@
+//! The command line: arguments and environment in, checked values out.
+//!
+//! Every flag is declared here and nowhere else, each with an environment twin. What is wrong is
+//! refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use hyper::Uri;
+
+use crate::rewrite::{FamilyFilter, LabelNames};
+use crate::sidecar::{self, ListenAddress};
+use crate::telemetry;
+
+/// Turns Kong's Prometheus metrics into metrics about Kubernetes Services.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve Kong's metrics with the labels of Kubernetes Services
+    Sidecar(Box<Sidecar>),
+    /// Rewrite one exposition, from FILE or standard input to standard output
+    Enrich(Box<Enrich>),
+}
+
+/// Arguments of `sidecar`.
+#[derive(Debug, Args)]
+pub struct Sidecar {
+    /// Where Kong's metrics are
+    #[arg(
+        long = "kong.url",
+        env = "KONG_METRICS_EXPORTER_KONG_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8100/metrics",
+        value_parser = kong_url,
+        help_heading = KONG
+    )]
+    kong_url: Uri,
+
+    /// By when Kong must have answered in whole; the scraper's own timeout may make it less
+    #[arg(
+        long = "kong.timeout",
+        env = "KONG_METRICS_EXPORTER_KONG_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = positive_duration,
+        help_heading = KONG
+    )]
+    kong_timeout: Duration,
+
+    /// Answer 502 when Kong fails, instead of 200 with kong_exporter_kong_up 0
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_FAIL_ON_KONG_ERROR",
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new(),
+        help_heading = KONG
+    )]
+    fail_on_kong_error: bool,
+
+    /// Where to listen: :PORT, HOST:PORT or [IPV6]:PORT; may be repeated
+    #[arg(
+        long = "web.listen-address",
+        env = "KONG_METRICS_EXPORTER_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = ":9542",
+        value_delimiter = ',',
+        help_heading = WEB
+    )]
+    pub listen_addresses: Vec<ListenAddress>,
+
+    /// The path of the metrics
+    #[arg(
+        long = "web.telemetry-path",
+        env = "KONG_METRICS_EXPORTER_WEB_TELEMETRY_PATH",
+        value_name = "PATH",
+        default_value = "/metrics",
+        value_parser = telemetry_path,
+        help_heading = WEB
+    )]
+    telemetry_path: String,
+
+    /// Scrapes at once; further ones get 503
+    #[arg(
+        long = "web.max-requests",
+        env = "KONG_METRICS_EXPORTER_WEB_MAX_REQUESTS",
+        value_name = "COUNT",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..=1024),
+        help_heading = WEB
+    )]
+    max_requests: u16,
+
+    /// Connections at once; further ones wait
+    #[arg(
+        long = "web.max-connections",
+        env = "KONG_METRICS_EXPORTER_WEB_MAX_CONNECTIONS",
+        value_name = "COUNT",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = WEB
+    )]
+    max_connections: u16,
+
+    /// Compression of answers for clients that take gzip: 0 (never) or 1 (fast) to 9 (small)
+    #[arg(
+        long = "web.gzip-level",
+        env = "KONG_METRICS_EXPORTER_WEB_GZIP_LEVEL",
+        value_name = "LEVEL",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(0..=9),
+        help_heading = WEB
+    )]
+    gzip_level: u8,
+
+    /// How long to go on answering after SIGTERM, while others learn that this pod ends
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_SHUTDOWN_DELAY",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = humantime::parse_duration,
+        help_heading = WEB
+    )]
+    pub shutdown_delay: Duration,
+
+    #[command(flatten)]
+    mapping: Mapping,
+    #[command(flatten)]
+    labels: Labels,
+    #[command(flatten)]
+    families: Families,
+    /// Logs.
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// Arguments of `enrich`.
+#[derive(Debug, Args)]
+pub struct Enrich {
+    /// The exposition to rewrite; standard input if left out
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Append the exporter's own metrics about this run
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_SELF_METRICS",
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub self_metrics: bool,
+
+    /// Exit with 1 if a line was lost
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_STRICT",
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub strict: bool,
+
+    #[command(flatten)]
+    mapping: Mapping,
+    #[command(flatten)]
+    labels: Labels,
+    #[command(flatten)]
+    families: Families,
+}
+
+/// Where the mapping comes from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Mapping")]
+struct Mapping {
+    /// What tells which Services stand behind a Kong service: none (names alone) or file:PATH
+    #[arg(
+        long = "mapping",
+        env = "KONG_METRICS_EXPORTER_MAPPING",
+        value_name = "SOURCE",
+        default_value = "none"
+    )]
+    source: String,
+}
+
+/// The labels to write.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Labels")]
+struct Labels {
+    /// The label for the Service's name
+    #[arg(
+        long = "label.service",
+        env = "KONG_METRICS_EXPORTER_LABEL_SERVICE",
+        value_name = "NAME",
+        default_value = "exported_service"
+    )]
+    service: String,
+
+    /// The label for the Service's namespace
+    #[arg(
+        long = "label.namespace",
+        env = "KONG_METRICS_EXPORTER_LABEL_NAMESPACE",
+        value_name = "NAME",
+        default_value = "exported_namespace"
+    )]
+    namespace: String,
+
+    /// The label for Kong's own name of the service
+    #[arg(
+        long = "label.kong-service",
+        env = "KONG_METRICS_EXPORTER_LABEL_KONG_SERVICE",
+        value_name = "NAME",
+        default_value = "kong_service"
+    )]
+    kong_service: String,
+}
+
+impl Labels {
+    fn check(&self) -> Result<Arc<LabelNames>, clap::Error> {
+        LabelNames::new(&self.service, &self.namespace, &self.kong_service)
+            .map(Arc::new)
+            .map_err(usage)
+    }
+}
+
+/// The families to pass on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Families")]
+struct Families {
+    /// Pass only families of these names: regular expressions, comma separated or repeated
+    #[arg(
+        long = "metric-allowlist",
+        env = "KONG_METRICS_EXPORTER_METRIC_ALLOWLIST",
+        value_name = "REGEX",
+        value_delimiter = ','
+    )]
+    allow: Vec<String>,
+
+    /// Pass no families of these names; wins over the allowlist
+    #[arg(
+        long = "metric-denylist",
+        env = "KONG_METRICS_EXPORTER_METRIC_DENYLIST",
+        value_name = "REGEX",
+        value_delimiter = ','
+    )]
+    deny: Vec<String>,
+}
+
+impl Families {
+    fn check(&self) -> Result<Arc<FamilyFilter>, clap::Error> {
+        // One list at a time, so that the message can name the flag.
+        for (flag, list) in [("metric-allowlist", &self.allow), ("metric-denylist", &self.deny)] {
+            FamilyFilter::new(list, &[]).map_err(|error| usage(format!("--{flag}: {error}")))?;
+        }
+        FamilyFilter::new(&self.allow, &self.deny).map(Arc::new).map_err(usage)
+    }
+}
+
+/// Logs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logs")]
+pub struct Logs {
+    /// What a log line looks like
+    #[arg(
+        long = "log.format",
+        env = "KONG_METRICS_EXPORTER_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub format: telemetry::Format,
+
+    /// Which events are logged: error, warn, info, debug, trace, off, or tracing directives
+    #[arg(
+        long = "log.level",
+        env = "KONG_METRICS_EXPORTER_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
+    pub level: telemetry::Level,
+}
+
+impl Sidecar {
+    /// The sidecar's configuration.
+    ///
+    /// # Errors
+    /// Names the flag whose value cannot be used.
+    pub fn config(&self) -> Result<sidecar::Config, clap::Error> {
+        Ok(sidecar::Config {
+            kong_uri: self.kong_url.clone(),
+            kong_timeout: self.kong_timeout,
+            fail_on_kong_error: self.fail_on_kong_error,
+            telemetry_path: self.telemetry_path.clone(),
+            max_requests: self.max_requests.into(),
+            max_connections: self.max_connections.into(),
+            gzip_level: self.gzip_level.into(),
+            mapping_source: self.mapping.source.clone(),
+            labels: self.labels.check()?,
+            families: self.families.check()?,
+        })
+    }
+}
+
+impl Enrich {
+    /// The labels to write and the families to pass on.
+    ///
+    /// # Errors
+    /// Names the flag whose value cannot be used.
+    pub fn rules(&self) -> Result<(Arc<LabelNames>, Arc<FamilyFilter>), clap::Error> {
+        Ok((self.labels.check()?, self.families.check()?))
+    }
+}
+
+/// Reads the arguments of this process; the environment fills in. `Err` is the exit code of a run
+/// that ends here, after help, the version or what is wrong has been printed.
+pub fn parse() -> Result<Arguments, ExitCode> {
+    parse_from(std::env::args_os()).map_err(|error| refuse(&error))
+}
+
+/// As [`parse`], from a given list that starts with the program's name. Prints nothing.
+pub fn parse_from(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Arguments, clap::Error> {
+    let arguments = Arguments::try_parse_from(arguments)?;
+    // What clap cannot check flag by flag.
+    match &arguments.command {
+        Command::Sidecar(sidecar) => drop(sidecar.config()?),
+        Command::Enrich(enrich) => drop(enrich.rules()?),
+    }
+    Ok(arguments)
+}
+
+/// Prints a usage error, or the help that was asked for, and says with what to exit.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when this fails.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn usage(message: impl std::fmt::Display) -> clap::Error {
+    Arguments::command().error(ErrorKind::ValueValidation, message)
+}
+
+fn kong_url(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http"), Some(authority)) if !authority.as_str().contains('@') => Ok(uri),
+        (Some("http"), _) => Err("expected http://HOST:PORT/PATH without a user".to_owned()),
+        (Some("https"), _) => {
+            Err("only http: the sidecar reads Kong's status listener on its own host".to_owned())
+        }
+        _ => Err("expected http://HOST:PORT/PATH".to_owned()),
+    }
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err("has to be more than zero".to_owned()) } else { Ok(duration) }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+    if !text.starts_with('/') || !text.bytes().all(is_plain) {
+        return Err("expected a path such as /metrics".to_owned());
+    }
+    if sidecar::FIXED_PATHS.contains(&text) {
+        return Err(format!("{text} is another page of the sidecar's"));
+    }
+    Ok(text.to_owned())
+}
+
+const KONG: &str = "Kong";
+const WEB: &str = "Web";
+
+/// `EX_USAGE` of sysexits.h.
+const EX_USAGE: u8 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        parse_from(["kong-metrics-exporter"].iter().chain(arguments))
+    }
+
+    fn refused(argument: &str) -> String {
+        parse(&["sidecar", argument]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_twin_that_is_named_after_it() {
+        for command in Arguments::command().get_subcommands() {
+            for flag in command.get_arguments().filter(|a| a.get_long().is_some()) {
+                let long = flag.get_long().unwrap();
+                if ["help", "version"].contains(&long) {
+                    continue;
+                }
+                let twin = long.to_uppercase().replace(['.', '-'], "_");
+                let env = flag.get_env().and_then(|env| env.to_str()).unwrap_or_default();
+                assert_eq!(env, format!("KONG_METRICS_EXPORTER_{twin}"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let Command::Sidecar(sidecar) = parse(&["sidecar"]).unwrap().command else { panic!() };
+        let config = sidecar.config().unwrap();
+        assert_eq!(format!("{config:?}"), format!("{:?}", sidecar::Config::default()));
+        assert_eq!(sidecar.listen_addresses, [":9542".parse().unwrap()]);
+        assert_eq!(sidecar.shutdown_delay, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_the_flags_name() {
+        for argument in [
+            "--kong.url=https://127.0.0.1:8444/metrics",
+            "--kong.url=unix:/run/kong",
+            "--kong.url=127.0.0.1:8100",
+            "--kong.url=http://user:word@127.0.0.1/",
+            "--kong.timeout=0s",
+            "--kong.timeout=5",
+            "--web.listen-address=9542",
+            "--web.telemetry-path=metrics",
+            "--web.telemetry-path=/livez",
+            "--web.telemetry-path=/a?b",
+            "--web.max-requests=0",
+            "--web.max-connections=0",
+            "--web.gzip-level=10",
+            "--shutdown-delay=soon",
+            "--label.service=pod",
+            "--label.namespace=exported-namespace",
+            "--label.kong-service=",
+            "--metric-allowlist=kong_(",
+            "--metric-denylist=ok,[",
+            "--log.format=xml",
+            "--log.level=loud",
+        ] {
+            let (flag, _) = argument.split_once('=').unwrap();
+            let message = refused(argument);
+            assert!(message.contains(flag), "{argument}: {message}");
+        }
+    }
+
+    #[test]
+    fn lists_may_be_repeated_or_separated() {
+        let arguments =
+            ["sidecar", "--web.listen-address=:1,:2", "--web.listen-address=127.0.0.1:3"];
+        let Command::Sidecar(sidecar) = parse(&arguments).unwrap().command else { panic!() };
+        let addresses: Vec<_> = sidecar.listen_addresses.iter().map(|a| a.to_string()).collect();
+        assert_eq!(addresses, [":1", ":2", "127.0.0.1:3"]);
+    }
+}

@@ -1,0 +1,17 @@
+//! The commands: checked arguments in, an exit code out. One thin file each.
+
+mod enrich;
+mod sidecar;
+
+use std::process::ExitCode;
+
+use crate::args::{self, Command};
+
+/// Does what this process' arguments say.
+pub fn run() -> ExitCode {
+    match args::parse().map(|arguments| arguments.command) {
+        Ok(Command::Sidecar(arguments)) => sidecar::run(&arguments),
+        Ok(Command::Enrich(arguments)) => enrich::run(&arguments),
+        Err(code) => code,
+    }
+}

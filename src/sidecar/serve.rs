@@ -1,0 +1,157 @@
+//! Connections in, answers out: accepting, limits, and an orderly end.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use crate::sidecar::socket::{Limit, Socket};
+use crate::sidecar::{Shared, pages};
+
+/// See [`crate::sidecar::run`].
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    shutdown: impl Future<Output = Duration>,
+) {
+    for listener in &listeners {
+        match listener.local_addr() {
+            Ok(address) => tracing::info!(%address, "listening"),
+            Err(error) => tracing::warn!(%error, "listening on an address that cannot be told"),
+        }
+    }
+    let connections = GracefulShutdown::new();
+    let ending = async {
+        let delay = shutdown.await;
+        shared.drain();
+        tracing::info!(?delay, "shutting down, still answering");
+        sleep(delay).await;
+    };
+    tokio::select! {
+        () = accept_all(shared, &listeners, &connections) => {}
+        () = ending => {}
+    }
+    drop(listeners);
+    tracing::info!(connections = connections.count(), "no new connections, answers end");
+    match timeout(DRAIN, connections.shutdown()).await {
+        Ok(()) => tracing::info!("shut down"),
+        Err(_) => tracing::warn!(?DRAIN, "shut down, some clients did not take their answers"),
+    }
+}
+
+/// Never ends by itself.
+async fn accept_all(
+    shared: &Arc<Shared>,
+    listeners: &[TcpListener],
+    connections: &GracefulShutdown,
+) {
+    let places = Arc::new(Semaphore::new(shared.config.max_connections));
+    let mut is_in_trouble = false;
+    for turn in 0.. {
+        match accept_any(listeners, turn).await {
+            Ok((stream, peer)) => {
+                is_in_trouble = false;
+                let place = place(&places).await;
+                serve(Arc::clone(shared), stream, peer, place, connections);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                // Out of file descriptors or memory: asking again at once would only burn CPU.
+                if !is_in_trouble {
+                    tracing::warn!(%error, "cannot accept connections, trying on");
+                    is_in_trouble = true;
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The next connection of any listener; `turn` moves who is asked first, so that none starves.
+async fn accept_any(listeners: &[TcpListener], turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|cx| {
+        let start = turn.checked_rem(listeners.len()).unwrap_or(0);
+        let (later, first) = listeners.split_at(start);
+        for listener in first.iter().chain(later) {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Waits while `--web.max-connections` are open. Meanwhile the kernel keeps who comes.
+async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    tracing::warn!("all connections in use (--web.max-connections), further clients wait");
+    Arc::clone(places).acquire_owned().await.ok()
+}
+
+fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Option<OwnedSemaphorePermit>,
+    connections: &GracefulShutdown,
+) {
+    // An answer is written in whole chunks; waiting to fill a packet would only delay its end.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY not set");
+    }
+    let limit = Limit::new();
+    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&limit)));
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        let limit = Arc::clone(&limit);
+        async move { Ok::<_, Infallible>(pages::answer(&shared, &request, peer.ip(), &limit).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(socket, service);
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        // Clients that leave, stall or talk nonsense, and answers broken off on purpose: all told
+        // elsewhere where it matters.
+        if let Err(error) = connection.await {
+            tracing::debug!(error = %crate::telemetry::Chain(&error), %peer, "connection ended");
+        }
+        drop(place);
+    });
+}
+
+/// What accept(2) says of a connection that was gone before it was taken.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// How long answers may take to end once no new ones are begun. With `--shutdown-delay` it stays
+/// below the 30 s that Kubernetes gives by default.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Longer than a minute, so that a scraper with that interval keeps its connection; also the time
+/// for a request's head.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Of one connection in either direction. A longer request head gets a 431. hyper's default of
+/// 400 KiB cost more CPU and memory than this.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
