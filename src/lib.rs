@@ -19,4 +19,5 @@ pub mod mapping;
 pub mod metrics;
 pub mod rewrite;
 pub mod sidecar;
+pub mod source;
 pub mod telemetry;

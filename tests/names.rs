@@ -1,42 +1,12 @@
-//! What Kong's names stand for: the vectors of the specification, and properties of any name.
+//! What Kong's names say by themselves: every form, one name each, and properties of any name.
 
-use kong_metrics_exporter::mapping::name::{Form, decode};
-use kong_metrics_exporter::mapping::{BackendRef, Label, PortRef, Why};
+mod spelling;
 
-/// A form in one line of text, so that a table of them can be read.
-fn spell(form: Result<Form<'_>, Why>) -> String {
-    match form {
-        Ok(Form::Service(backend)) => format!("service {}", spell_backend(&backend)),
-        Ok(Form::Combined { route_namespace, backends, complete, timeout_ms }) => {
-            let mut text = format!("combined {route_namespace}:");
-            for backend in &backends {
-                text += &format!(" {}", spell_backend(backend));
-            }
-            if let Some(timeout_ms) = timeout_ms {
-                text += &format!(" timeout {timeout_ms}");
-            }
-            if complete { text } else { text + " …" }
-        }
-        Ok(ref form @ Form::Rule { kind, namespace, name, hostname, rule }) => {
-            let host = hostname.map(|host| format!(" host {host}")).unwrap_or_default();
-            let maybe = if form.may_hold_hostname() { " or shorter" } else { "" };
-            format!("{} {namespace}/{name}{maybe}{host} rule {rule}", kind.as_str())
-        }
-        Ok(Form::Facade { namespace, facade }) => format!("facade {namespace}/{facade}"),
-        Ok(Form::Hybrid) => "hybrid".to_owned(),
-        Err(why) => why.as_str().to_owned(),
-    }
-}
-
-fn spell_backend(backend: &BackendRef<'_>) -> String {
-    let BackendRef { namespace, service, port, weight } = backend;
-    let port = port.map(|port| match port {
-        PortRef::Number(number) => format!(":{number}"),
-        PortRef::Name(name) => format!(":{name:?}"),
-    });
-    let weight = weight.map(|weight| format!("*{weight}"));
-    format!("{namespace}/{service}{}{}", port.unwrap_or_default(), weight.unwrap_or_default())
-}
+use kong_metrics_exporter::mapping::name::{Form, MAX_BYTES, decode};
+use kong_metrics_exporter::mapping::{
+    BackendRef, Entry, Kind, Label, OwnerRef, Snapshot, Target, Why, owner_for_route, resolve,
+};
+use proptest::prelude::*;
 
 #[test]
 fn every_form_of_a_service_name_is_read() {
@@ -133,6 +103,199 @@ fn every_form_of_a_service_name_is_read() {
         ("echo.default.80.svc", "no_entry"),
     ];
     for (name, expected) in vectors {
-        assert_eq!(spell(decode(Label::Service, name)), expected, "{name}");
+        assert_eq!(spelling::of_form(decode(Label::Service, name)), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_form_of_an_upstream_name_is_read() {
+    let vectors = [
+        ("echo.default.80.svc", "service default/echo:80"),
+        ("echo.default.http.svc", "service default/echo:\"http\""),
+        ("dns.default.53.svc.invalid", "service default/dns:53"),
+        ("httproute.default.80.svc", "service default/httproute:80"),
+        ("grpcroute.default.g.0.invalid", "GRPCRoute default/g rule 0"),
+        ("grpcroute.default.g.0.invalid.invalid", "no_entry"),
+        ("httproute.web.svc.web.echo.80.1", "combined web: web/echo:80*1"),
+        ("httproute.web.svc._.invalid", "combined web:"),
+        ("default.a.b.svc.facade", "facade default/a.b"),
+        ("http.default-echo-80.1.cp1a2b3c4d.5e6f7a8b", "hybrid"),
+        // the names of Ingresses' services, not of their upstreams
+        ("default.echo.80", "no_entry"),
+        ("default.dns.53.udp", "no_entry"),
+        (".invalid", "no_entry"),
+    ];
+    for (name, expected) in vectors {
+        assert_eq!(spelling::of_form(decode(Label::Upstream, name)), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_name_longer_than_any_controller_writes_is_not_read() {
+    let route = "a".repeat(MAX_BYTES - "httproute.default..0".len());
+    let longest = format!("httproute.default.{}.0", &route);
+    let cut = format!("httproute.default.{}.{}.0", &route[..240], &route[240..300]);
+    assert_eq!(longest.len(), MAX_BYTES);
+    assert_eq!(decode(Label::Service, &longest), Err(Why::NoEntry), "253 bytes at most a name");
+    assert_eq!(decode(Label::Service, &cut), Err(Why::NoEntry), "63 bytes at most a label");
+    assert_eq!(decode(Label::Service, &format!("{longest}0")), Err(Why::TooLong));
+    assert_eq!(decode(Label::Upstream, &format!("{longest}.invalid")), Err(Why::NoEntry));
+    assert_eq!(decode(Label::Upstream, &format!("{longest}0.invalid")), Err(Why::TooLong));
+}
+
+fn owner<'a>(kind: Kind, namespace: &'a str, name: &'a str, rule: u32) -> OwnerRef<'a> {
+    OwnerRef { kind, namespace, name: Some(name), rule: Some(rule) }
+}
+
+#[test]
+fn the_route_label_tells_which_owner_a_line_belongs_to() {
+    let http = |name, rule| owner(Kind::HTTPRoute, "default", name, rule);
+    let grpc = owner(Kind::GRPCRoute, "default", "a", 0);
+    let nameless = OwnerRef { name: None, ..grpc };
+    let ingress =
+        OwnerRef { kind: Kind::Ingress, namespace: "default", name: Some("a"), rule: None };
+    let tcp = owner(Kind::TCPRoute, "default", "t", 0);
+    let owners = [
+        nameless,
+        ingress,
+        grpc,
+        tcp,
+        http("a", 0),
+        http("a", 2),
+        http("a.b", 0),
+        http("a.b.0", 0),
+    ];
+    let vectors = [
+        ("httproute.default.a.0.0", Some(http("a", 0))),
+        ("httproute.default.a.2.1", Some(http("a", 2))),
+        ("httproute.default.a.7.0", Some(http("a", 0))),
+        ("httproute.default.a._.2.0", Some(http("a", 2))),
+        ("httproute.default.a.example.com.0.0", Some(http("a", 0))),
+        ("httproute.default.a.b.0.0", Some(http("a.b", 0))),
+        ("httproute.default.a.b.0.0.0", Some(http("a.b.0", 0))),
+        ("httproute.default.a.b.example.com.0.0", Some(http("a.b", 0))),
+        ("grpcroute.default.a._.0.0", Some(grpc)),
+        ("tcproute.default.t.0.0", Some(tcp)),
+        ("tcproute.default.t.u.0.0", None),
+        ("httproute.default.ab.0.0", None),
+        ("httproute.other.a.0.0", None),
+        ("httproute.default.a.0", None),
+        ("httproute.default.a.0.x", None),
+        ("default.a.echo..80", None),
+        ("", None),
+    ];
+    for (label, expected) in vectors {
+        assert_eq!(owner_for_route(&owners, label), expected.as_ref(), "{label}");
+    }
+}
+
+prop_compose! {
+    fn any_backend()(
+        namespace in "[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?",
+        service in "[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?",
+        port in proptest::option::of(1u16..),
+        weight in proptest::option::of(any::<u32>()),
+    ) -> String {
+        match (port, weight) {
+            (Some(port), Some(weight)) => format!("{namespace}.{service}.{port}.{weight}"),
+            (Some(port), None) => format!("{namespace}.{service}.{port}"),
+            (None, _) => format!("{namespace}.{service}"),
+        }
+    }
+}
+
+/// Pieces that mean something somewhere, so that random names come close to real ones.
+fn piece() -> impl Strategy<Value = String> {
+    const KNOWN: [&str; 19] = [
+        "httproute",
+        "grpcroute",
+        "tcproute",
+        "svc",
+        "facade",
+        "udp",
+        "timeout",
+        "_",
+        "_combined",
+        "invalid",
+        "implicitPort",
+        "pnum-80",
+        "80",
+        "0",
+        "default",
+        "cp1",
+        "http",
+        "a_b",
+        "",
+    ];
+    prop_oneof![proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned), "[a-z0-9-]{1,4}"]
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_taken_and_read_the_same_twice(name in any::<String>(), long in ".{590,600}") {
+        for name in [&name, &long] {
+            for label in [Label::Service, Label::Upstream] {
+                prop_assert_eq!(decode(label, name), decode(label, name));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_made_of_pieces_of_the_name(
+        name in proptest::collection::vec(piece(), 1..9).prop_map(|pieces| pieces.join(".")),
+    ) {
+        let snapshot = [(name.clone(), Entry::default())].into_iter().collect::<Snapshot>();
+        for label in [Label::Service, Label::Upstream] {
+            let nothing = Snapshot::default();
+            let resolution = resolve(&nothing, label, &name);
+            let (owners, backends) = match &resolution.target {
+                Target::Service { backends, .. } => (&[][..], &backends[..]),
+                Target::Route { owners, backends, .. } => (&owners[..], &backends[..]),
+                Target::Unknown(_) => (&[][..], &[][..]),
+            };
+            for backend in backends {
+                let forwards = format!("{}.{}", backend.namespace, backend.service);
+                let backwards = format!("{}.{}", backend.service, backend.namespace);
+                prop_assert!(name.contains(&forwards) || name.contains(&backwards));
+            }
+            for owner in owners {
+                prop_assert!(name.starts_with(owner.kind.lower()));
+                prop_assert!(owner.name.is_none_or(|object| name.contains(object)));
+            }
+        }
+        let resolution = resolve(&snapshot, Label::Service, &name);
+        prop_assert_eq!(resolution.target, Target::Unknown(Why::EmptyEntry));
+    }
+
+    #[test]
+    fn a_combined_name_says_what_it_was_made_of(
+        namespace in "[a-z]([a-z0-9-]{0,9}[a-z0-9])?",
+        backends in proptest::collection::btree_set(any_backend(), 1..8),
+        timeout in proptest::option::of(any::<u64>()),
+        hash in proptest::option::of("[0-9a-f]{64}"),
+    ) {
+        let backends = backends.into_iter().collect::<Vec<_>>();
+        let mut name = format!("httproute.{namespace}.svc.{}", backends.join("_"));
+        if let Some(hash) = &hash {
+            name += &format!("_combined.{hash}");
+        }
+        if let Some(timeout) = timeout {
+            name += &format!(".timeout.{timeout}");
+        }
+        let Ok(Form::Combined { route_namespace, backends: read, complete, timeout_ms }) =
+            decode(Label::Service, &name)
+        else {
+            return Err(TestCaseError::fail(format!("{name} is no combined name")));
+        };
+        let printed = read.iter().map(|backend| {
+            let BackendRef { namespace, service, port, weight } = backend;
+            let port = port.map(|port| format!(".{port}")).unwrap_or_default();
+            let weight = weight.map(|weight| format!(".{weight}")).unwrap_or_default();
+            format!("{namespace}.{service}{port}{weight}")
+        });
+        prop_assert_eq!(printed.collect::<Vec<_>>(), backends);
+        prop_assert_eq!(route_namespace, namespace);
+        prop_assert_eq!(complete, hash.is_none());
+        prop_assert_eq!(timeout_ms, timeout);
     }
 }

@@ -72,3 +72,50 @@ impl Current {
         self.state.store(Arc::new(State { snapshot, updated, is_ready: true }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::mapping::Entry;
+
+    fn one() -> Snapshot {
+        [("a".to_owned(), Entry::default())].into_iter().collect()
+    }
+
+    #[test]
+    fn every_handle_sees_what_one_stores() {
+        let current = Current::awaiting();
+        let reader = current.clone();
+        assert!(!reader.is_ready());
+        assert_eq!(reader.updated(), None);
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
+        current.store(one(), at);
+        assert!(reader.is_ready());
+        assert_eq!(reader.updated(), Some(at));
+        assert_eq!(reader.load().len(), 1);
+        assert!(Arc::ptr_eq(&reader.load(), &current.load()));
+    }
+
+    #[test]
+    fn decoding_only_is_ready_from_the_start() {
+        let current = Current::decoding_only();
+        assert!(current.is_ready());
+        assert!(current.load().is_empty());
+    }
+
+    #[test]
+    fn forgetting_is_no_update() {
+        let (current, start) = (Current::awaiting(), Instant::now());
+        current.forget(start);
+        assert!(!current.is_ready());
+        current.store(Snapshot::default().succeed(&one(), start), SystemTime::UNIX_EPOCH);
+        let before = current.load();
+        current.forget(start);
+        assert!(Arc::ptr_eq(&before, &current.load()));
+        current.forget(start + crate::mapping::snapshot::RETENTION);
+        assert_eq!(current.load().retained_len(), 0);
+        assert_eq!(current.updated(), Some(SystemTime::UNIX_EPOCH));
+    }
+}

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 pub mod current;
 pub mod file;
 pub mod name;
@@ -109,20 +111,23 @@ pub enum Why {
 }
 
 /// One backend, borrowed from the snapshot or from the name itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BackendRef<'a> {
     /// The Service's namespace.
     pub namespace: &'a str,
     /// The Service's name.
     pub service: &'a str,
     /// The port as the route names it, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<PortRef<'a>>,
     /// The weight, if the route gives one (the Gateway API's default is 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
 }
 
 /// A Service port, by number or by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
 pub enum PortRef<'a> {
     /// By number.
     Number(u16),
@@ -131,15 +136,17 @@ pub enum PortRef<'a> {
 }
 
 /// The route (or Ingress, facade, KongService) that a Kong service was made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct OwnerRef<'a> {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace.
     pub namespace: &'a str,
     /// Its name; `None` where a combined name gives only the namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
     /// The rule's index, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<u32>,
 }
 

@@ -7,32 +7,42 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::mapping::table::{Builder, Row, Table};
-use crate::mapping::{BackendRef, Label, OwnerRef, PortRef, Tier, merge, name};
+use serde::{Deserialize, Serialize};
+
+use crate::mapping::table::{self, Row, Table};
+use crate::mapping::{BackendRef, Label, OwnerRef, PortRef, Tier, file, merge, name};
 
 /// How long a name that vanished from the mapping keeps its last meaning.
 pub const RETENTION: Duration = Duration::from_secs(60 * 60);
 
 /// What one Kong service name stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Entry {
     /// The Services behind it, in the route's order. Where (namespace, service, port) repeats, the
     /// snapshot keeps the first and adds the weights.
+    #[serde(default, deserialize_with = "file::backends")]
     pub backends: Vec<Backend>,
     /// The objects it was made from.
+    #[serde(default, deserialize_with = "file::owners")]
     pub owners: Vec<Owner>,
 }
 
 /// A Kubernetes Service behind a Kong service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Backend {
     /// The Service's namespace.
+    #[serde(deserialize_with = "file::label")]
     pub namespace: String,
     /// The Service's name.
+    #[serde(deserialize_with = "file::label")]
     pub service: String,
     /// The port, if known.
+    #[serde(default, deserialize_with = "file::port")]
     pub port: Option<Port>,
     /// The weight, if given.
+    #[serde(default, deserialize_with = "file::number")]
     pub weight: Option<u32>,
 }
 
@@ -46,20 +56,24 @@ pub enum Port {
 }
 
 /// An object that a Kong service was made from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Owner {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace.
+    #[serde(deserialize_with = "file::label")]
     pub namespace: String,
     /// Its name.
+    #[serde(deserialize_with = "file::subdomain")]
     pub name: String,
     /// The index of the rule, for routes.
+    #[serde(default, deserialize_with = "file::number")]
     pub rule: Option<u32>,
 }
 
 /// The kinds of objects that Kong services are made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[allow(missing_docs)] // the names say it
 pub enum Kind {
     Ingress,
@@ -81,8 +95,14 @@ pub struct Snapshot {
     retained: Arc<Table<Instant>>,
 }
 
+/// Makes a [`Snapshot`], entry by entry. Of two entries of one name the later one counts.
+#[derive(Debug, Default)]
+pub struct Builder {
+    table: table::Builder<()>,
+}
+
 /// What a snapshot holds for one name, borrowed from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryRef<'a> {
     /// The Services behind it, each (namespace, service, port) once.
     pub backends: Vec<BackendRef<'a>>,
@@ -132,7 +152,7 @@ impl Snapshot {
     /// retained by itself are dropped; a state made from entries has none.
     #[must_use]
     pub fn succeed(self, previous: &Self, now: Instant) -> Self {
-        let mut retained = Builder::new();
+        let mut retained = table::Builder::default();
         for row in previous.exact.rows().filter(|row| self.exact.get(row.name()).is_none()) {
             retained.insert(row.name(), row.backends(), row.owners(), now);
         }
@@ -164,15 +184,26 @@ impl Snapshot {
     }
 }
 
-/// Of two entries of one name the later one counts.
 impl FromIterator<(String, Entry)> for Snapshot {
     fn from_iter<I: IntoIterator<Item = (String, Entry)>>(entries: I) -> Self {
-        let mut table = Builder::new();
+        let mut snapshot = Builder::default();
         for (name, entry) in entries {
-            let backends = merge(entry.backends.iter().map(Backend::borrow));
-            table.insert(&name, backends, entry.owners.iter().map(Owner::borrow), ());
+            snapshot.insert(&name, &entry);
         }
-        Self { exact: Arc::new(table.build()), retained: Arc::default() }
+        snapshot.build()
+    }
+}
+
+impl Builder {
+    /// Adds what `name` stands for.
+    pub fn insert(&mut self, name: &str, entry: &Entry) {
+        let backends = merge(entry.backends.iter().map(Backend::borrow));
+        self.table.insert(name, backends, entry.owners.iter().map(Owner::borrow), ());
+    }
+
+    /// The snapshot of all that was added.
+    pub fn build(self) -> Snapshot {
+        Snapshot { exact: Arc::new(self.table.build()), retained: Arc::default() }
     }
 }
 
@@ -248,4 +279,102 @@ impl Kind {
 
 fn is_over(row: &Row<'_, Instant>, now: Instant) -> bool {
     now.saturating_duration_since(*row.beside()) >= RETENTION
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(names: &[&str]) -> Snapshot {
+        let entry = |name: &&str| Entry {
+            backends: vec![Backend {
+                namespace: "web".to_owned(),
+                service: format!("of-{name}"),
+                port: None,
+                weight: None,
+            }],
+            owners: Vec::new(),
+        };
+        names.iter().map(|name| ((*name).to_owned(), entry(name))).collect()
+    }
+
+    fn found<'s>(snapshot: &'s Snapshot, name: &str) -> Option<(&'s str, Tier)> {
+        let (entry, tier) = snapshot.find(Label::Service, name)?;
+        entry.backends.first().map(|backend| (backend.service, tier))
+    }
+
+    #[test]
+    fn a_name_that_vanished_is_retained_for_an_hour_and_no_longer() {
+        let start = Instant::now();
+        let almost = start + RETENTION - Duration::from_nanos(1);
+        let after = snapshot(&["a"]).succeed(&snapshot(&["a", "b"]), start);
+        assert_eq!(found(&after, "a"), Some(("of-a", Tier::Exact)));
+        assert_eq!(found(&after, "b"), Some(("of-b", Tier::Retained)));
+        let later = snapshot(&["c"]).succeed(&after, almost);
+        assert_eq!(found(&later, "b"), Some(("of-b", Tier::Retained)));
+        assert_eq!(found(&later, "a"), Some(("of-a", Tier::Retained)));
+        let over = snapshot(&["c"]).succeed(&later, start + RETENTION);
+        assert_eq!(found(&over, "b"), None);
+        assert_eq!(found(&over, "a"), Some(("of-a", Tier::Retained)));
+        assert_eq!((over.len(), over.retained_len()), (1, 1));
+    }
+
+    #[test]
+    fn a_name_that_returns_is_exact_again() {
+        let now = Instant::now();
+        let gone = snapshot(&[]).succeed(&snapshot(&["a"]), now);
+        let back = snapshot(&["a"]).succeed(&gone, now);
+        assert_eq!(found(&back, "a"), Some(("of-a", Tier::Exact)));
+        assert_eq!(back.retained_len(), 0);
+    }
+
+    #[test]
+    fn the_hour_ends_without_a_change_too() {
+        let start = Instant::now();
+        let gone = snapshot(&["b"]).succeed(&snapshot(&["a"]), start);
+        assert!(gone.forget(start).is_none());
+        let over = gone.forget(start + RETENTION).unwrap();
+        assert_eq!(found(&over, "a"), None);
+        assert_eq!(found(&over, "b"), Some(("of-b", Tier::Exact)));
+        assert!(over.forget(start + RETENTION).is_none());
+    }
+
+    #[test]
+    fn an_upstream_is_retained_with_its_service() {
+        let gone = snapshot(&[]).succeed(&snapshot(&["default.echo.80"]), Instant::now());
+        let (_, tier) = gone.find(Label::Upstream, "echo.default.80.svc").unwrap();
+        assert_eq!(tier, Tier::Retained);
+    }
+
+    #[test]
+    fn the_later_of_two_entries_of_one_name_counts() {
+        let mut builder = Builder::default();
+        for service in ["x", "y", "z"] {
+            let backend = Backend {
+                namespace: "web".to_owned(),
+                service: service.to_owned(),
+                port: Some(Port::Name("http".to_owned())),
+                weight: None,
+            };
+            builder.insert("a", &Entry { backends: vec![backend], owners: Vec::new() });
+        }
+        let snapshot = builder.build();
+        assert_eq!(found(&snapshot, "a"), Some(("z", Tier::Exact)));
+        assert_eq!(snapshot.len(), 1);
+    }
+
+    #[test]
+    fn a_name_that_no_line_can_carry_is_left_out() {
+        let long = "x".repeat(65_536);
+        let snapshot = snapshot(&[&long[1..], &long, "a"]);
+        assert_eq!(snapshot.len(), 1, "its Service is three bytes longer");
+        assert_eq!(found(&snapshot, "a"), Some(("of-a", Tier::Exact)));
+    }
+
+    #[test]
+    fn a_clone_shares_the_entries() {
+        let one = snapshot(&["a"]);
+        let other = one.clone();
+        assert!(Arc::ptr_eq(&one.exact, &other.exact));
+    }
 }

@@ -144,8 +144,8 @@ impl<'a, T> Row<'a, T> {
     }
 }
 
-impl<T> Builder<T> {
-    pub(crate) fn new() -> Self {
+impl<T> Default for Builder<T> {
+    fn default() -> Self {
         Self {
             text: String::new(),
             spans: HashMap::new(),
@@ -154,7 +154,9 @@ impl<T> Builder<T> {
             owners: Vec::new(),
         }
     }
+}
 
+impl<T> Builder<T> {
     /// Adds an entry. An entry with a string of more than 64 KiB, which no line can carry, or one
     /// past 4 GiB of distinct strings is left out: such a name is then simply not in the mapping.
     pub(crate) fn insert<'b>(

@@ -32,6 +32,17 @@ pub(super) struct Decision {
     passes: bool,
     /// The metric has a part of its own in what is decided.
     pub(super) metric: Metric,
+    shape: Shape,
+}
+
+/// Which labels have a say. The same for all lines with the same label names.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    /// The label whose value is a Kong name.
+    subject: Option<(Label, usize)>,
+    route: Option<usize>,
+    /// The sample already carries a label that the exporter would write.
+    clash: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,27 +90,36 @@ impl Decider {
                 _ => Metric::Plain,
             };
         }
+        if !(kept.name && kept.label_names) {
+            self.decision.shape = self.shape(line, layout);
+        }
         (self.decision.action, self.decision.labels) =
             if self.decision.passes { self.edit(line, layout, stats) } else { (Action::Omit, 0) };
     }
 
-    /// What a sample's labels ask for, and how many of its first labels the answer rests on.
-    fn edit(&mut self, line: &[u8], layout: &Layout, stats: &mut Stats) -> (Action, usize) {
-        let (mut service, mut upstream, mut route, mut clash) = (None, None, None, false);
+    #[cold]
+    fn shape(&self, line: &[u8], layout: &Layout) -> Shape {
+        let mut shape = Shape::default();
+        let is_health = self.decision.metric == Metric::TargetHealth;
         for (i, label) in layout.labels.iter().enumerate() {
             match unquoted(label.name.of(line)) {
-                b"service" => service = Some(i),
-                b"upstream" if self.decision.metric == Metric::TargetHealth => upstream = Some(i),
-                b"route" => route = Some(i),
-                name => clash |= self.labels.written().iter().any(|ours| ours.as_bytes() == name),
+                b"service" => shape.subject = Some((Label::Service, i)),
+                b"upstream" if is_health && shape.subject.is_none() => {
+                    shape.subject = Some((Label::Upstream, i));
+                }
+                b"route" => shape.route = Some(i),
+                name => shape.clash |= self.labels.written().iter().any(|l| l.as_bytes() == name),
             }
         }
-        let (kind, at) = match (service, upstream) {
-            (Some(at), _) => (Label::Service, at),
-            (None, Some(at)) => (Label::Upstream, at),
-            (None, None) => return (Action::Keep, 0),
-        };
-        let label = layout.labels[at];
+        shape
+    }
+
+    /// What a sample's labels ask for, and how many of its first labels the answer rests on.
+    #[inline]
+    fn edit(&mut self, line: &[u8], layout: &Layout, stats: &mut Stats) -> (Action, usize) {
+        let Shape { subject, route, clash } = self.decision.shape;
+        let Some((kind, at)) = subject else { return (Action::Keep, 0) };
+        let Some(label) = layout.labels.get(at) else { return (Action::Keep, 0) };
         if label.value.start == label.value.end {
             return (Action::Keep, at + 1);
         }
@@ -116,7 +136,8 @@ impl Decider {
         if known.by_route
             && let Some(route) = route
         {
-            let value = plain_value(layout.labels[route].value.of(line), &mut self.route_scratch);
+            let value = layout.labels.get(route).map_or(Span::default(), |route| route.value);
+            let value = plain_value(value.of(line), &mut self.route_scratch);
             text = self.memo.with_route(name, value);
             rests_on = rests_on.max(route + 1);
         }
