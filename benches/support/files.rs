@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kong_metrics_exporter::mapping::Snapshot;
+use kong_metrics_exporter::mapping;
 use kong_metrics_exporter::rewrite::Memo;
 
 use crate::Error;
@@ -48,7 +48,7 @@ impl Files {
     pub(crate) fn read(&self) -> Result<Input, Error> {
         let mut input = Input {
             body: fs::read(&self.body)?,
-            snapshot: Arc::new(snapshot(&self.mapping)?),
+            snapshot: Arc::new(mapping::file::parse(&fs::read(&self.mapping)?)?),
             labels: ready_made_labels(&fs::read_to_string(&self.table)?),
             output_bytes: 0,
         };
@@ -64,48 +64,6 @@ impl Files {
     pub(crate) fn peers(&self, program: &Path) -> Peers {
         Peers { program: program.to_owned(), body: self.body.clone(), mapping: self.table.clone() }
     }
-}
-
-fn snapshot(mapping: &Path) -> Result<Snapshot, Error> {
-    use kong_metrics_exporter::mapping::{Backend, Entry, Kind, Owner, Port};
-    let value: serde_json::Value = serde_json::from_slice(&fs::read(mapping)?)?;
-    let services = value["services"].as_object().ok_or("no services")?;
-    Ok(services
-        .iter()
-        .map(|(name, e)| {
-            let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
-            let entry = Entry {
-                backends: e["backends"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .map(|b| Backend {
-                        namespace: text(&b["namespace"]),
-                        service: text(&b["service"]),
-                        port: b["port"].as_u64().map(|p| Port::Number(p as u16)),
-                        weight: b["weight"].as_u64().map(|w| w as u32),
-                    })
-                    .collect(),
-                owners: e["owners"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .map(|o| Owner {
-                        kind: match o["kind"].as_str() {
-                            Some("HTTPRoute") => Kind::HTTPRoute,
-                            Some("GRPCRoute") => Kind::GRPCRoute,
-                            Some("Ingress") => Kind::Ingress,
-                            _ => Kind::KongServiceFacade,
-                        },
-                        namespace: text(&o["namespace"]),
-                        name: text(&o["name"]),
-                        rule: o["rule"].as_u64().map(|r| r as u32),
-                    })
-                    .collect(),
-            };
-            (name.clone(), entry)
-        })
-        .collect())
 }
 
 fn ready_made_labels(table: &str) -> HashMap<Vec<u8>, Vec<u8>> {

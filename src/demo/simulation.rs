@@ -50,10 +50,10 @@ impl Simulation {
     }
 
     /// The services of one half of Kong with their routes and counters, sorted by name.
-    pub(super) fn counters<'a>(
-        &'a self,
+    pub(super) fn counters(
+        &self,
         subsystem: Subsystem,
-    ) -> impl Iterator<Item = (&'a str, &'a str, &'a Counters)> + Clone {
+    ) -> impl Iterator<Item = (&str, &str, &Counters)> + Clone {
         SERVICES
             .iter()
             .zip(&self.counters)

@@ -3,6 +3,8 @@
 //! In: a deadline. Out: rewritten chunks, then a proven end or the reason why there is none. The
 //! text format has no end mark, so nothing is taken whose end cannot be told from a cut.
 
+use std::error::Error as _;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Request, StatusCode, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -108,15 +110,25 @@ impl Kong {
 
     /// Asks for the metrics. `Ok` is a body that may be an exposition and whose end can be proven.
     pub(crate) async fn get(&self, deadline: Instant) -> Result<Incoming, Error> {
-        let answer = timeout_at(deadline, self.client.request(self.request(deadline))).await;
-        let response = answer.map_err(|_| Error::Timeout)?.map_err(|error| {
-            if error.is_connect() { Error::Connect(error) } else { Error::Request(error) }
-        })?;
+        let response =
+            timeout_at(deadline, self.ask(deadline)).await.map_err(|_| Error::Timeout)??;
         if response.status() != StatusCode::OK {
             return Err(Error::Status(response.status()));
         }
         check(response.headers())?;
         Ok(response.into_body())
+    }
+
+    async fn ask(&self, deadline: Instant) -> Result<Response<Incoming>, Error> {
+        let mut answer = self.client.request(self.request(deadline)).await;
+        if answer.as_ref().is_err_and(is_hang_up) {
+            // A kept connection may end just when it is used again. Asking does nothing to Kong,
+            // so it can be asked once more.
+            answer = self.client.request(self.request(deadline)).await;
+        }
+        answer.map_err(|error| {
+            if error.is_connect() { Error::Connect(error) } else { Error::Request(error) }
+        })
     }
 
     fn request(&self, deadline: Instant) -> Request<Empty<Bytes>> {
@@ -132,6 +144,23 @@ impl Kong {
         }
         request
     }
+}
+
+/// Whether the connection ended before a word of an answer.
+fn is_hang_up(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.is_incomplete_message()
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return error.kind() == io::ErrorKind::ConnectionReset;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn check(headers: &HeaderMap) -> Result<(), Error> {
