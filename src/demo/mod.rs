@@ -6,11 +6,13 @@
 //! Only the last one does I/O or looks at a clock.
 
 mod counters;
+mod excerpt;
 mod serve;
 mod simulation;
 mod text;
 mod traffic;
 
+pub use excerpt::excerpt;
 pub use serve::serve;
 pub use simulation::Simulation;
 
