@@ -72,6 +72,9 @@ struct Arguments {
     /// Runs one contestant alone and prints its allocations and memory. This program calls itself so.
     #[arg(long, hide = true)]
     once: Option<usize>,
+    /// How many passes --once makes.
+    #[arg(long, hide = true, default_value_t = 2)]
+    passes: usize,
     /// Cargo says this to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -125,7 +128,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let stem = format!("{name}-{order_name}");
     if let Some(index) = arguments.once {
-        return run_once(index, &Files::named(&stem));
+        return run_once(index, arguments.passes, &Files::named(&stem));
     }
     let pinned = measure::pin_to_one_core();
     let files = Files::write(&stem, &load, order)?;
@@ -204,7 +207,7 @@ fn once_alone(arguments: &Arguments, name: &str) -> Result<Once, Error> {
 }
 
 /// The first pass fills what is kept between scrapes; the second is what a scrape costs.
-fn run_once(index: usize, files: &Files) -> Result<(), Error> {
+fn run_once(index: usize, passes: usize, files: &Files) -> Result<(), Error> {
     let input = files.read()?;
     let mut contestants = contestants::all();
     let contestant = contestants.get_mut(index).ok_or("no such contestant")?;
@@ -213,10 +216,12 @@ fn run_once(index: usize, files: &Files) -> Result<(), Error> {
     (contestant.run)(&input);
     let rss_over_kib = measure::peak_rss_kib().saturating_sub(before);
     let region = Region::new(ALLOCATOR);
-    (contestant.run)(&input);
+    for _ in 1..passes {
+        (contestant.run)(&input);
+    }
     let change = region.change();
-    let once =
-        Once { allocations: (change.allocations + change.reallocations) as u64, rss_over_kib };
+    let allocations = change.allocations + change.reallocations;
+    let once = Once { allocations: (allocations / (passes - 1).max(1)) as u64, rss_over_kib };
     println!("{}", serde_json::to_string(&once)?);
     Ok(())
 }

@@ -35,6 +35,8 @@ pub enum Command {
     Sidecar(Box<Sidecar>),
     /// Rewrite one exposition, from FILE or standard input to standard output
     Enrich(Box<Enrich>),
+    /// Show the sidecar at work in front of a make-believe Kong, on this host alone
+    Demo(Demo),
 }
 
 /// Arguments of `sidecar`.
@@ -182,6 +184,28 @@ pub struct Enrich {
     labels: Labels,
     #[command(flatten)]
     families: Families,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How long to run, such as 10s; until ^C if left out
+    #[arg(
+        long = "for",
+        env = "KONG_METRICS_EXPORTER_FOR",
+        value_name = "DURATION",
+        value_parser = positive_duration
+    )]
+    pub duration: Option<Duration>,
+
+    /// Where the sidecar listens: HOST:PORT; port 0 takes a free one
+    #[arg(
+        long = "web.listen-address",
+        env = "KONG_METRICS_EXPORTER_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9542"
+    )]
+    pub listen_address: ListenAddress,
 }
 
 /// Where the mapping comes from.
@@ -339,6 +363,7 @@ pub fn parse_from(
     match &arguments.command {
         Command::Sidecar(sidecar) => drop(sidecar.config()?),
         Command::Enrich(enrich) => drop(enrich.rules()?),
+        Command::Demo(_) => {}
     }
     Ok(arguments)
 }

@@ -13,6 +13,7 @@
 
 pub mod args;
 pub mod command;
+pub mod demo;
 pub mod exposition;
 pub mod mapping;
 pub mod metrics;

@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kong_metrics_exporter::mapping::Snapshot;
+use kong_metrics_exporter::mapping;
 use kong_metrics_exporter::rewrite::Memo;
 
 use crate::Error;
@@ -48,7 +48,7 @@ impl Files {
     pub(crate) fn read(&self) -> Result<Input, Error> {
         let mut input = Input {
             body: fs::read(&self.body)?,
-            snapshot: Arc::new(snapshot(&self.mapping)?),
+            snapshot: Arc::new(mapping::file::parse(&fs::read(&self.mapping)?)?),
             labels: ready_made_labels(&fs::read_to_string(&self.table)?),
             output_bytes: 0,
         };
@@ -64,11 +64,6 @@ impl Files {
     pub(crate) fn peers(&self, program: &Path) -> Peers {
         Peers { program: program.to_owned(), body: self.body.clone(), mapping: self.table.clone() }
     }
-}
-
-fn snapshot(mapping: &Path) -> Result<Snapshot, Error> {
-    let _ = mapping;
-    Ok(Snapshot::default())
 }
 
 fn ready_made_labels(table: &str) -> HashMap<Vec<u8>, Vec<u8>> {

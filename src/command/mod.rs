@@ -1,5 +1,6 @@
 //! The commands: checked arguments in, an exit code out. One thin file each.
 
+mod demo;
 mod enrich;
 mod sidecar;
 
@@ -12,6 +13,7 @@ pub fn run() -> ExitCode {
     match args::parse().map(|arguments| arguments.command) {
         Ok(Command::Sidecar(arguments)) => sidecar::run(&arguments),
         Ok(Command::Enrich(arguments)) => enrich::run(&arguments),
+        Ok(Command::Demo(arguments)) => demo::run(&arguments),
         Err(code) => code,
     }
 }
