@@ -134,7 +134,7 @@ for size in "${sizes[@]}"; do
     declare -A urls=()
     names=(sidecar proxy_pass)
     start sidecar "${one[@]}" "$binary" sidecar --kong.url "http://127.0.0.1:$kong_port/metrics" \
-        --web.listen-address "127.0.0.1:$port" --mapping "file:$mapping" --log.level warn
+        --web.listen-address "127.0.0.1:$port" --mapping "file:$mapping" --log.level warn --shutdown-delay 0s
     start proxy_pass "${one[@]}" "$nginx" -c "$work/proxy.conf" -p "$work"
     urls[sidecar]=http://127.0.0.1:$port/metrics
     urls[proxy_pass]=http://127.0.0.1:$((port + 1))/metrics
@@ -203,7 +203,7 @@ ln -sf "$(realpath "$body")" "$work/kong/metrics"
 for ((i = 0; i < 10; i++)); do
     began=$EPOCHREALTIME
     start first "${one[@]}" "$binary" sidecar --kong.url "http://127.0.0.1:$kong_port/metrics" \
-        --web.listen-address "127.0.0.1:$port" --mapping "file:$mapping" --log.level warn
+        --web.listen-address "127.0.0.1:$port" --mapping "file:$mapping" --log.level warn --shutdown-delay 0s
     until { exec 4<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null; do :; done
     printf 'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n' >&4
     IFS= read -r -n 1 <&4
