@@ -16,6 +16,7 @@ use hyper::Uri;
 
 use crate::rewrite::{FamilyFilter, LabelNames};
 use crate::sidecar::{self, ListenAddress};
+use crate::source::Source;
 use crate::telemetry;
 
 /// Turns Kong's Prometheus metrics into metrics about Kubernetes Services.
@@ -139,8 +140,9 @@ pub struct Sidecar {
     )]
     pub shutdown_delay: Duration,
 
+    /// Where the mapping comes from.
     #[command(flatten)]
-    mapping: Mapping,
+    pub mapping: Mapping,
     #[command(flatten)]
     labels: Labels,
     #[command(flatten)]
@@ -175,8 +177,9 @@ pub struct Enrich {
     )]
     pub strict: bool,
 
+    /// Where the mapping comes from.
     #[command(flatten)]
-    mapping: Mapping,
+    pub mapping: Mapping,
     #[command(flatten)]
     labels: Labels,
     #[command(flatten)]
@@ -208,7 +211,7 @@ pub struct Demo {
 /// Where the mapping comes from.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Mapping")]
-struct Mapping {
+pub struct Mapping {
     /// What tells which Services stand behind a Kong service: none (names alone) or file:PATH
     #[arg(
         long = "mapping",
@@ -216,7 +219,7 @@ struct Mapping {
         value_name = "SOURCE",
         default_value = "none"
     )]
-    source: String,
+    pub source: Source,
 }
 
 /// The labels to write.
@@ -329,7 +332,6 @@ impl Sidecar {
             max_requests: self.max_requests.into(),
             max_connections: self.max_connections.into(),
             gzip_level: self.gzip_level.into(),
-            mapping_source: self.mapping.source.clone(),
             labels: self.labels.check()?,
             families: self.families.check()?,
         })
@@ -469,6 +471,8 @@ mod tests {
             "--web.max-connections=0",
             "--web.gzip-level=10",
             "--shutdown-delay=soon",
+            "--mapping=watch",
+            "--mapping=file:",
             "--label.service=pod",
             "--label.namespace=exported-namespace",
             "--label.kong-service=",

@@ -3,7 +3,9 @@
 
 mod spelling;
 
-use kong_metrics_exporter::mapping::{Label, Snapshot, Target, Tier, file, resolve};
+use kong_metrics_exporter::mapping::{
+    Backend, Entry, Label, Snapshot, Target, Tier, file, resolve,
+};
 
 #[test]
 fn a_name_that_is_not_in_the_mapping_stands_for_what_it_says_and_no_more() {
@@ -116,5 +118,31 @@ services:
     for (name, expected) in vectors {
         let resolution = resolve(&snapshot, Label::Upstream, name);
         assert_eq!(spelling::of_target(&resolution.target), expected, "{name}");
+    }
+}
+
+#[test]
+fn each_of_many_names_is_found_and_no_other() {
+    let entry = |number: usize| Entry {
+        backends: vec![Backend {
+            namespace: format!("team-{}", number % 300),
+            service: format!("service-{number}"),
+            port: None,
+            weight: None,
+        }],
+        owners: Vec::new(),
+    };
+    let entries = (0..10_000).map(|number| (format!("name-{number}"), entry(number)));
+    let snapshot = entries.collect::<Snapshot>();
+    assert_eq!(snapshot.len(), 10_000);
+    for number in 0..20_000 {
+        let name = format!("name-{number}");
+        let resolution = resolve(&snapshot, Label::Service, &name);
+        let expected = if number < 10_000 {
+            format!("team-{0}/service-{number} by team-{0}/service-{number}", number % 300)
+        } else {
+            "no_entry".to_owned()
+        };
+        assert_eq!(spelling::of_target(&resolution.target), expected);
     }
 }

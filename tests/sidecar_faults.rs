@@ -1,6 +1,8 @@
 //! What can go wrong with Kong. In: a Kong that fails in one way. Out: an answer that is marked as
 //! failed or breaks off, and a sidecar that has left nothing behind.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
+
 #[path = "common/http.rs"]
 mod http;
 #[path = "common/kong.rs"]
@@ -27,7 +29,7 @@ async fn scraped(script: Vec<Step>, headers: &[&str]) -> Answer {
     let kong = Kong::start(script).await;
     let sidecar = Sidecar::start(&kong);
     let answer = http::get(sidecar.address, "/metrics", headers).await;
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
     answer
 }
 
@@ -196,7 +198,7 @@ async fn kongs_own_timeout_holds_without_a_header() {
     let answer = sidecar.scrape().await;
     is_own_metrics_with(&answer, "timeout");
     // The default would outlast the test's patience otherwise.
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -227,7 +229,7 @@ async fn a_kong_that_is_not_there_is_reported_and_found_again() {
     kong.stop_listening().await;
     is_own_metrics_with(&sidecar.scrape().await, "connect");
     let kong = Kong::start_at(address, good(&exposition(SERVICES))).await;
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -239,7 +241,7 @@ async fn a_restart_between_scrapes_goes_unnoticed() {
         assert!(sidecar.scrape().await.is_whole);
     }
     assert_eq!(sidecar.sample("kong_exporter_kong_up").await, 1.0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -254,7 +256,7 @@ async fn a_kept_connection_that_dies_with_the_next_request_is_replaced() {
     assert!(answer.is_whole);
     assert_eq!(answer.sample("kong_exporter_kong_up"), 1.0);
     assert_eq!(kong.requests().len(), 3);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -263,7 +265,7 @@ async fn a_kong_that_always_hangs_up_is_asked_twice_and_no_more() {
     let sidecar = Sidecar::start(&kong);
     is_own_metrics_with(&sidecar.scrape().await, "request");
     assert_eq!(kong.requests().len(), 2);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -274,7 +276,7 @@ async fn failing_may_be_said_by_status() {
     kong.answers(vec![send_text(head("404 Not Found", &["Content-Length: 0"]))]);
     let answer = sidecar.scrape().await;
     assert_eq!((answer.status(), answer.text().as_str()), (502, "kong answered 404 Not Found\n"));
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]
@@ -307,7 +309,7 @@ async fn a_client_of_http_1_0_sees_a_reset_and_no_orderly_end() {
     let answer = http::request(sidecar.address, "GET /metrics HTTP/1.0", &[]).await;
     assert!(!answer.was_reset);
     assert_eq!(answer.sample("kong_exporter_kong_up"), 1.0);
-    sidecar.is_well_and_ends_well(&kong).await;
+    sidecar.ends_well(&kong).await;
 }
 
 #[tokio::test]

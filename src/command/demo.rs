@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::args::Demo;
 use crate::demo::{self, MAPPING_FILE, Simulation};
 use crate::mapping::{self, Current};
-use crate::sidecar::{self, Config};
+use crate::sidecar::{self, Config, Mapping};
 use crate::telemetry::{self, Chain};
 
 /// Runs for `--for`, or until SIGINT or SIGTERM; 1 if it cannot start.
@@ -51,11 +51,10 @@ async fn show(arguments: &Demo) -> Result<(), Box<dyn Error>> {
     let kong_address = kong.local_addr()?;
     let listener = arguments.listen_address.bind()?;
     let address = listener.local_addr()?;
-    let mapping = Current::awaiting();
-    mapping.store(mapping::file::parse(MAPPING_FILE.as_bytes())?, SystemTime::now());
+    let mapping = Mapping { current: Current::awaiting(), ..Mapping::default() };
+    mapping.current.store(mapping::file::parse(MAPPING_FILE.as_bytes())?, SystemTime::now());
     let config = Config {
         kong_uri: Uri::try_from(format!("http://{kong_address}/metrics"))?,
-        mapping_source: "the demo's own".to_owned(),
         ..Config::default()
     };
     // Gone without a word when showing fails, which ends it all.

@@ -12,11 +12,14 @@ use crate::args::{self, Enrich};
 use crate::mapping::Snapshot;
 use crate::metrics::Metrics;
 use crate::rewrite::{FamilyFilter, LabelNames, Memo, Reason, Rewriter, Selection, Stats, Verdict};
+use crate::source::{self, Source};
 use crate::telemetry::Chain;
 
 /// Why there is no output, or not all of it.
 #[derive(Debug, thiserror::Error)]
 enum Error {
+    #[error(transparent)]
+    Mapping(#[from] source::Error),
     #[error("cannot open {}", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("cannot read the input")]
@@ -55,11 +58,15 @@ fn enrich(
     families: Arc<FamilyFilter>,
 ) -> Result<Stats, Error> {
     let started = Instant::now();
+    let snapshot = match &arguments.mapping.source {
+        Source::None => Snapshot::default(),
+        Source::File(path) => source::file::read(path)?,
+    };
     let rewriter = Rewriter::new(
         Arc::clone(&labels),
         families,
         Selection::default(),
-        Arc::<Snapshot>::default(),
+        Arc::new(snapshot),
         Memo::default(),
     );
     let mut output = io::stdout().lock();

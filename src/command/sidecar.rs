@@ -1,6 +1,7 @@
 //! `sidecar`: binds, serves until a signal comes, and ends in order.
 
 use std::error::Error;
+use std::future::{Future, pending};
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use tokio::sync::oneshot;
 
 use crate::args::{self, Sidecar};
 use crate::mapping::Current;
-use crate::sidecar::ListenAddress;
+use crate::sidecar::{ListenAddress, Mapping};
+use crate::source::file::Follower;
+use crate::source::{Error as SourceError, Source};
 use crate::telemetry::{self, Chain};
 
 /// Runs until SIGTERM or SIGINT and then to the end of `--shutdown-delay`; 1 if it cannot start.
@@ -24,7 +27,7 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         kong = %config.kong_uri,
-        mapping = config.mapping_source,
+        mapping = %arguments.mapping.source,
         labels = %config.labels,
         "starting"
     );
@@ -36,19 +39,42 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
         let signals = Signals::new()?;
         let listeners =
             arguments.listen_addresses.iter().map(ListenAddress::bind).collect::<Result<_, _>>()?;
+        let (mapping, following) = follow(&arguments.mapping.source).await?;
         let (shut_down, shutdown) = oneshot::channel();
-        let serving = crate::sidecar::run(config, listeners, Current::decoding_only(), async {
+        let serving = crate::sidecar::run(config, listeners, mapping, async {
             // The sender lives as long as this future does.
             shutdown.await.unwrap_or_default()
         });
         Ok::<_, Box<dyn Error>>(tokio::select! {
             () = serving => ExitCode::SUCCESS,
+            never = following => never,
             code = signals.obey(shut_down, arguments.shutdown_delay) => code,
         })
     });
-    // A name lookup may still be under way on a thread of its own; nobody waits for it.
+    // A name lookup or the reading of a file may be under way on a thread of its own; nobody
+    // waits for it.
     runtime.shutdown_background();
     end.unwrap_or_else(|error| failed(error.as_ref()))
+}
+
+/// The mapping after its first reading, and what keeps it fresh for as long as it is polled.
+async fn follow(source: &Source) -> Result<(Mapping, impl Future<Output = ExitCode>), SourceError> {
+    let mut mapping = Mapping { source: source.clone(), ..Mapping::default() };
+    let follower = match source {
+        Source::None => None,
+        Source::File(path) => {
+            mapping.current = Current::awaiting();
+            Some(Follower::open(path.clone(), mapping.current.clone()).await?)
+        }
+    };
+    let reloads = mapping.reloads.clone();
+    let following = async move {
+        if let Some(follower) = follower {
+            follower.follow(|reload| reloads.count(reload)).await;
+        }
+        pending().await
+    };
+    Ok((mapping, following))
 }
 
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {

@@ -183,9 +183,11 @@ fn combined(name: &str) -> Option<Form<'_>> {
 
 /// Splits off `.timeout.<milliseconds>` (Kong Operator 2.3).
 fn without_timeout(rest: &str) -> (&str, Option<u64>) {
-    let split = rest.rsplit_once(".timeout.").and_then(|(list, ms)| Some((list, number(ms)?)));
+    let split = rest.rsplit_once('.').and_then(|(before, milliseconds)| {
+        Some((before.strip_suffix(".timeout")?, number(milliseconds)?))
+    });
     match split {
-        Some((list, ms)) => (list, Some(ms)),
+        Some((list, milliseconds)) => (list, Some(milliseconds)),
         None => (rest, None),
     }
 }
@@ -196,11 +198,12 @@ fn backends(list: &str) -> Option<(Vec<BackendRef<'_>>, bool)> {
         return Some((Vec::new(), true));
     }
     // The hash has 64 digits, one more than a Service's name can have: no backend ends like this.
-    let cut = list.rsplit_once("_combined.").filter(|(_, hash)| {
-        hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    let cut = list.rsplit_once('.').and_then(|(before, hash)| {
+        let is_hash =
+            hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        before.strip_suffix("_combined").filter(|_| is_hash)
     });
-    let list_in_name = cut.map_or(list, |(first, _)| first);
-    let backends = list_in_name.split('_').map(backend).collect::<Option<_>>()?;
+    let backends = cut.unwrap_or(list).split('_').map(backend).collect::<Option<_>>()?;
     Some((backends, cut.is_none()))
 }
 

@@ -22,6 +22,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::mapping::Current;
 use crate::rewrite::{LabelNames, Reason, Selection, Stats};
+use crate::source::file::Reload;
 
 pub(crate) use backends::rows;
 
@@ -51,8 +52,32 @@ pub struct Metrics {
     mapping_ready: Gauge,
     mapping_services: Gauge,
     mapping_updated_seconds: Float,
-    reloads: Family<Label, Counter>,
     backends: Backends,
+}
+
+/// Counts what came of changes of the mapping. A clone is another handle to the same.
+#[derive(Debug, Clone)]
+pub struct Reloads(Family<Label, Counter>);
+
+impl Reloads {
+    /// One change was seen, and read or not.
+    pub fn count(&self, reload: Reload) {
+        let result = match reload {
+            Reload::Success => SUCCESS,
+            Reload::Failure => FAILURE,
+        };
+        self.0.get_or_create(&[("result", result)]).inc();
+    }
+}
+
+impl Default for Reloads {
+    fn default() -> Self {
+        let reloads = Family::<Label, Counter>::default();
+        for result in [SUCCESS, FAILURE] {
+            drop(reloads.get_or_create(&[("result", result)]));
+        }
+        Self(reloads)
+    }
 }
 
 /// One label with values from a small fixed set.
@@ -190,12 +215,6 @@ impl Metrics {
                 "When the mapping was last read anew; 0 for none",
                 Float::default(),
             ),
-            reloads: add(
-                r,
-                "kong_exporter_config_reload",
-                "Attempts to read a changed mapping, by result",
-                Family::default(),
-            ),
             backends: Backends::new(labels),
             registry,
         };
@@ -208,11 +227,16 @@ impl Metrics {
             drop(metrics.parse_errors.get_or_create(&[("reason", reason.as_str())]));
         }
         drop(metrics.rejected.get_or_create(&[("reason", TOO_MANY)]));
-        for result in [SUCCESS, FAILURE] {
-            drop(metrics.reloads.get_or_create(&[("result", result)]));
-        }
         metrics.describe(&Stats::default());
         metrics
+    }
+
+    /// Shows these counts too.
+    #[must_use]
+    pub fn with_reloads(mut self, reloads: &Reloads) -> Self {
+        let help = "Changes of the mapping that were read, or could not be";
+        add(&mut self.registry, "kong_exporter_config_reload", help, reloads.0.clone());
+        self
     }
 
     /// A scrape has begun; to be paired with [`Self::scrape_left`].

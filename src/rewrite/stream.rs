@@ -292,7 +292,8 @@ impl Rewriter {
                 self.stats.samples_unselected += 1;
                 Passed::Not
             }
-            Action::Keep if layout.raw_newlines == 0 => Passed::AsItIs,
+            // Prometheus takes leading blanks as part of the metric's name.
+            Action::Keep if layout.raw_newlines == 0 && !is_blank(line[0]) => Passed::AsItIs,
             Action::Keep => Passed::Changed,
             Action::Splice { .. } => {
                 self.stats.samples_rewritten += 1;
@@ -301,7 +302,8 @@ impl Rewriter {
         }
     }
 
-    /// Writes a sample that the grammar read: newlines inside quotes become `\n`, which every parser reads.
+    /// Writes a sample that the grammar read. Newlines inside quotes become `\n`, which every parser
+    /// reads; leading blanks go.
     fn write_changed(&mut self, line: &[u8], layout: &Layout, out: &mut Vec<u8>) {
         let mut plain = |bytes: &[u8], out: &mut Vec<u8>| {
             let mut from = 0;
@@ -313,10 +315,11 @@ impl Rewriter {
             }
             out.extend_from_slice(&bytes[from..]);
         };
-        let body = &line[..layout.end as usize - 1];
+        let lead = line.iter().take_while(|b| is_blank(**b)).count();
+        let end = layout.end as usize - 1;
         match self.decider.decision().action {
             Action::Splice { name, text } => {
-                plain(&body[..name.start as usize], out);
+                plain(&line[lead..name.start as usize], out);
                 let text = self.decider.memo.text(text);
                 let (others, own) = text.split_at(
                     text.len() - self.decider.labels.kong_service().len().min(text.len()),
@@ -330,9 +333,9 @@ impl Rewriter {
                 } else {
                     out.extend_from_slice(text);
                 }
-                plain(&body[name.end as usize..], out);
+                plain(&line[name.end as usize..end], out);
             }
-            _ => plain(body, out),
+            _ => plain(&line[lead..end], out),
         }
         out.push(b'\n');
     }
@@ -348,6 +351,10 @@ enum Passed {
     AsItIs,
     Not,
     Changed,
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Up to and with the first newline from `at` on, at most `room`.

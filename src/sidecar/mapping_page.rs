@@ -15,14 +15,15 @@ use crate::sidecar::record::Last;
 
 /// Answers `GET /mapping`.
 pub(crate) fn answer(shared: &Shared) -> Response<Answer> {
-    let snapshot = shared.mapping.load();
+    let mapping = &shared.mapping.current;
+    let snapshot = mapping.load();
     let last = shared.record.last();
     let now = SystemTime::now();
     let page = Page {
         mapping: Mapping {
-            source: &shared.config.mapping_source,
-            is_ready: shared.mapping.is_ready(),
-            updated: shared.mapping.updated().map(|at| Moment::new(at, now)),
+            source: shared.mapping.source.to_string(),
+            is_ready: mapping.is_ready(),
+            updated: mapping.updated().map(|at| Moment::new(at, now)),
             services: snapshot.len(),
             retained: snapshot.retained_len(),
         },
@@ -45,15 +46,15 @@ fn names<'a>(snapshot: &'a Snapshot, last: Option<&'a Last>) -> Vec<Name<'a>> {
 
 #[derive(Serialize)]
 struct Page<'a> {
-    mapping: Mapping<'a>,
+    mapping: Mapping,
     /// The last scrape that ended well; `null` before there was one.
     scrape: Option<Moment>,
     names: Vec<Name<'a>>,
 }
 
 #[derive(Serialize)]
-struct Mapping<'a> {
-    source: &'a str,
+struct Mapping {
+    source: String,
     is_ready: bool,
     updated: Option<Moment>,
     services: usize,

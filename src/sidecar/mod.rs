@@ -26,8 +26,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::mapping::Current;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Metrics, Reloads};
 use crate::rewrite::{FamilyFilter, LabelNames, Rewriter, Selection, Stats};
+use crate::source::Source;
 use crate::telemetry::Chain;
 
 pub use kong::Error as KongError;
@@ -54,8 +55,6 @@ pub struct Config {
     pub max_connections: usize,
     /// 0: never; 1 (fast) to 9 (small).
     pub gzip_level: u32,
-    /// What `--mapping` says, for people to read.
-    pub mapping_source: String,
     /// The labels to write.
     pub labels: Arc<LabelNames>,
     /// The families to pass on.
@@ -72,10 +71,28 @@ impl Default for Config {
             max_requests: 8,
             max_connections: 512,
             gzip_level: 1,
-            mapping_source: "none".to_owned(),
             labels: Arc::default(),
             families: Arc::default(),
         }
+    }
+}
+
+/// The mapping, which somebody else keeps fresh.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    /// What counts now.
+    pub current: Current,
+    /// Where it comes from, for people to read.
+    pub source: Source,
+    /// What came of its changes.
+    pub reloads: Reloads,
+}
+
+impl Default for Mapping {
+    /// No mapping but what names tell by themselves.
+    fn default() -> Self {
+        let current = Current::decoding_only();
+        Self { current, source: Source::None, reloads: Reloads::default() }
     }
 }
 
@@ -87,7 +104,7 @@ impl Default for Config {
 pub async fn run(
     config: Config,
     listeners: Vec<TcpListener>,
-    mapping: Current,
+    mapping: Mapping,
     shutdown: impl Future<Output = Duration>,
 ) {
     let shared = Arc::new(Shared::new(config, mapping));
@@ -99,7 +116,7 @@ pub async fn run(
 pub(crate) struct Shared {
     config: Config,
     kong: Kong,
-    mapping: Current,
+    mapping: Mapping,
     metrics: Metrics,
     record: Record,
     /// One for each of `--web.max-requests`.
@@ -108,10 +125,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(config: Config, mapping: Current) -> Self {
+    fn new(config: Config, mapping: Mapping) -> Self {
         Self {
             kong: Kong::new(config.kong_uri.clone(), config.max_requests),
-            metrics: Metrics::new(Arc::clone(&config.labels), &KongError::REASONS),
+            metrics: Metrics::new(Arc::clone(&config.labels), &KongError::REASONS)
+                .with_reloads(&mapping.reloads),
             record: Record::default(),
             permits: Arc::new(Semaphore::new(config.max_requests)),
             is_draining: AtomicBool::new(false),
@@ -132,7 +150,7 @@ impl Shared {
     fn kong_answered(&self, rewriter: Rewriter, first_byte: Duration, duration: Duration) {
         let (memo, stats) = rewriter.into_parts();
         self.metrics.kong_answered(&stats, first_byte, duration);
-        let snapshot = self.mapping.load();
+        let snapshot = self.mapping.current.load();
         if self.record.note_names(|| memo.names(), &snapshot, SystemTime::now()) {
             self.metrics.backends(metrics::rows(&snapshot, memo.names()));
         }
@@ -193,7 +211,7 @@ impl Shared {
 
     /// Appends the exporter's own metrics.
     fn append_own(&self, selection: &Selection, out: &mut Vec<u8>) {
-        self.metrics.mapping(&self.mapping);
+        self.metrics.mapping(&self.mapping.current);
         self.metrics.append(selection, out);
     }
 }

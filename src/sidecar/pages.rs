@@ -88,7 +88,7 @@ pub(crate) fn page(
 fn readyz(shared: &Shared) -> Response<Answer> {
     let reason = if shared.is_draining() {
         "shutting down\n"
-    } else if !shared.mapping.is_ready() {
+    } else if !shared.mapping.current.is_ready() {
         "the mapping has not been loaded yet\n"
     } else {
         return text(StatusCode::OK, "ok\n".to_owned());

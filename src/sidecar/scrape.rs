@@ -124,7 +124,7 @@ impl Scrape {
             Arc::clone(&shared.config.labels),
             Arc::clone(&shared.config.families),
             self.selection.clone(),
-            shared.mapping.load(),
+            shared.mapping.current.load(),
             shared.record.take_memo(),
         );
         let passage = self.passage.insert(Passage::new(body, self.deadline, rewriter));

@@ -124,6 +124,7 @@ fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
+        .max_header_size(HEAD_BYTES)
         .serve_connection(socket, service);
     let connection = connections.watch(connection);
     tokio::spawn(async move {
@@ -150,8 +151,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// for a request's head.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Of one connection in either direction. A longer request head gets a 431. hyper's default of
-/// 400 KiB cost more CPU and memory than this.
+/// Of one connection in either direction. hyper's default of 400 KiB cost more CPU and memory.
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A longer request head gets a 431. Scrapers send some 500 bytes, a token a few KB more.
+const HEAD_BYTES: usize = 32 * 1024;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

@@ -1,5 +1,6 @@
 //! An HTTP client on raw sockets that tells a whole answer from a broken one.
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! A make-believe Kong on raw sockets: every byte, pause and cut is the test's own.
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

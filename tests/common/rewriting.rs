@@ -8,25 +8,25 @@ use kong_metrics_exporter::rewrite::{FamilyFilter, LabelNames, Memo, Rewriter, S
 
 /// How a text is rewritten; the default is the exporter's, without a mapping.
 #[derive(Default, Clone)]
-pub struct Setup {
-    pub labels: LabelNames,
-    pub filter: FamilyFilter,
-    pub selection: Selection,
-    pub snapshot: Arc<Snapshot>,
-    pub dialect: Dialect,
+pub(crate) struct Setup {
+    pub(crate) labels: LabelNames,
+    pub(crate) filter: FamilyFilter,
+    pub(crate) selection: Selection,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) dialect: Dialect,
 }
 
 /// What came of it.
-pub struct Outcome {
-    pub text: Vec<u8>,
-    pub stats: Stats,
+pub(crate) struct Outcome {
+    pub(crate) text: Vec<u8>,
+    pub(crate) stats: Stats,
     /// What `finish` said.
-    pub whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Setup {
     /// With what `resolve` would print for these services: (name, backends as `namespace/service`).
-    pub fn mapping(services: &[(&str, &[&str])]) -> Self {
+    pub(crate) fn mapping(services: &[(&str, &[&str])]) -> Self {
         let entry = |backends: &[&str]| {
             let backend = |b: &&str| {
                 let (namespace, service) = b.split_once('/').unwrap();
@@ -40,18 +40,18 @@ impl Setup {
     }
 
     /// With this mapping file.
-    pub fn mapping_file(text: &str) -> Self {
+    pub(crate) fn mapping_file(text: &str) -> Self {
         let snapshot = kong_metrics_exporter::mapping::file::parse(text.as_bytes()).unwrap();
         Self { snapshot: Arc::new(snapshot), ..Self::default() }
     }
 
     /// Rewrites `text` in one chunk.
-    pub fn rewrite(&self, text: impl AsRef<[u8]>) -> Outcome {
+    pub(crate) fn rewrite(&self, text: impl AsRef<[u8]>) -> Outcome {
         self.rewrite_chunks([text.as_ref()])
     }
 
     /// Rewrites a text that comes in chunks.
-    pub fn rewrite_chunks<'a>(&self, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    pub(crate) fn rewrite_chunks<'a>(&self, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
         let mut rewriter = self.rewriter();
         let mut text = Vec::new();
         for chunk in chunks {
@@ -62,7 +62,7 @@ impl Setup {
     }
 
     /// A rewriter with nothing in it.
-    pub fn rewriter(&self) -> Rewriter {
+    pub(crate) fn rewriter(&self) -> Rewriter {
         Rewriter::new(
             Arc::new(self.labels.clone()),
             Arc::new(self.filter.clone()),
@@ -76,7 +76,7 @@ impl Setup {
 
 impl Outcome {
     /// The text, which must be UTF-8.
-    pub fn utf8(&self) -> &str {
+    pub(crate) fn utf8(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap()
     }
 }

@@ -1,11 +1,12 @@
 //! A sidecar in this process, and the proof that it has left nothing behind.
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use kong_metrics_exporter::mapping::Current;
-use kong_metrics_exporter::sidecar::{self, Config, ListenAddress};
+use kong_metrics_exporter::sidecar::{self, Config, ListenAddress, Mapping};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -31,13 +32,14 @@ impl Sidecar {
         Self::start_at("127.0.0.1:0", config, Current::decoding_only())
     }
 
-    pub fn start_at(listen: &str, config: Config, mapping: Current) -> Self {
+    pub fn start_at(listen: &str, config: Config, current: Current) -> Self {
         let tasks_before = Handle::current().metrics().num_alive_tasks();
         let listener = listen.parse::<ListenAddress>().unwrap().bind().unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
+        let mapping = Mapping { current, ..Mapping::default() };
         let task = tokio::spawn(sidecar::run(config, vec![listener], mapping, async {
-            stopped.await.unwrap()
+            stopped.await.unwrap_or_default()
         }));
         Self { address, stop, task, tasks_before }
     }
@@ -59,7 +61,7 @@ impl Sidecar {
 
     /// Whatever has happened: the next scrape is whole and alone, and at the end no task and no
     /// connection is left.
-    pub async fn is_well_and_ends_well(self, kong: &Kong) {
+    pub async fn ends_well(self, kong: &Kong) {
         let text = kong::exposition(50);
         kong.answers(kong::good(&text));
         eventually("only the scrape that asks is in flight", async || {
