@@ -12,8 +12,7 @@ program=$(cargo bench --bench rewrite --no-run 2>&1 | sed -n 's/.*(\(.*\))$/\1/p
 [ -n "$program" ] || { echo "cargo bench --no-run failed" >&2; exit 1; }
 # `rep movsb` would count once for every byte it copies.
 export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1000000000
-"$program" --size "$size" --order "$order" --rounds 0 >/dev/null
-body=target/tmp/$size-$order.txt
+eval "$("$program" --size "$size" --order "$order" --files)" # sets body
 
 instructions() {
     valgrind --tool=callgrind --callgrind-out-file="target/tmp/callgrind-$1.out" \

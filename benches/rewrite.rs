@@ -69,6 +69,9 @@ struct Arguments {
     /// Checks that outputs are equal, on a small body; measures nothing.
     #[arg(long)]
     smoke: bool,
+    /// Writes the files and prints, for scripts, where they are and on which machine.
+    #[arg(long)]
+    files: bool,
     /// Runs one contestant alone and prints its allocations and memory. This program calls itself so.
     #[arg(long, hide = true)]
     once: Option<usize>,
@@ -96,6 +99,27 @@ enum LineOrder {
     Grouped,
 }
 
+impl Size {
+    fn load(self) -> Load {
+        match self {
+            Self::OneMegabyte => Load::one_route_each(111),
+            Self::ThirtyMegabytes => Load::one_route_each(3_300),
+            Self::Huge => Load::huge(),
+        }
+    }
+}
+
+/// As it is written on the command line.
+fn word(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Where this machine's tables of today are kept.
+fn results() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("benches/results/{}.md", measure::file_stem()))
+}
+
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -117,21 +141,22 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         println!("outputs are equal for every chunk size, in both orders");
         return Ok(());
     }
-    let (load, name) = match arguments.size {
-        Size::OneMegabyte => (Load::one_route_each(111), "1m"),
-        Size::ThirtyMegabytes => (Load::one_route_each(3_300), "30m"),
-        Size::Huge => (Load::huge(), "137m"),
+    let load = arguments.size.load();
+    let order = match arguments.order {
+        LineOrder::Oss => Order::Oss,
+        LineOrder::Grouped => Order::Grouped,
     };
-    let (order, order_name) = match arguments.order {
-        LineOrder::Oss => (Order::Oss, "oss"),
-        LineOrder::Grouped => (Order::Grouped, "grouped"),
-    };
+    let (name, order_name) = (word(arguments.size), word(arguments.order));
     let stem = format!("{name}-{order_name}");
     if let Some(index) = arguments.once {
         return run_once(index, arguments.passes, &Files::named(&stem));
     }
-    let pinned = measure::pin_to_one_core();
     let files = Files::write(&stem, &load, order)?;
+    if arguments.files {
+        println!("{files}machine='{}'\nresults={}", measure::machine(), results().display());
+        return Ok(());
+    }
+    let pinned = measure::pin_to_one_core();
     let input = files.read()?;
     let peers = arguments.peers.as_ref().map(|program| files.peers(program));
     let rows = measure_all(&input, peers.as_ref(), arguments)?;
@@ -148,9 +173,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     println!("{text}");
     if arguments.record {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("benches/results/{}.md", measure::file_stem()));
-        let mut file = File::options().create(true).append(true).open(path)?;
+        let mut file = File::options().create(true).append(true).open(results())?;
         writeln!(file, "{text}")?;
     }
     Ok(())
@@ -195,12 +218,9 @@ fn measure_all(
 /// A process of its own for each, so that no contestant's memory shows up in another's row.
 fn once_alone(arguments: &Arguments, name: &str) -> Result<Once, Error> {
     let index = contestants::all().iter().position(|c| c.name == name).unwrap_or(0);
-    let value = |v: Option<clap::builder::PossibleValue>| {
-        v.map(|v| v.get_name().to_owned()).unwrap_or_default()
-    };
     let output = Command::new(std::env::current_exe()?)
-        .args(["--size", &value(arguments.size.to_possible_value())])
-        .args(["--order", &value(arguments.order.to_possible_value())])
+        .args(["--size", &word(arguments.size)])
+        .args(["--order", &word(arguments.order)])
         .args(["--once", &index.to_string()])
         .output()?;
     Ok(serde_json::from_slice(&output.stdout)?)

@@ -1,6 +1,7 @@
 //! The files of one body. The contestants in Go and the runs of one contestant alone read them too.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -78,4 +79,13 @@ fn ready_made_labels(table: &str) -> HashMap<Vec<u8>, Vec<u8>> {
             Some((name.into(), labels.into()))
         })
         .collect()
+}
+
+/// Assignments for a shell.
+impl fmt::Display for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "body='{}'", self.body.display())?;
+        writeln!(f, "mapping='{}'", self.mapping.display())?;
+        writeln!(f, "table='{}'", self.table.display())
+    }
 }
