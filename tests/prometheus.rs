@@ -1,6 +1,7 @@
 //! A real Prometheus scrapes the built sidecar in front of a make-believe Kong. In: recorded output
 //! of Kong, and the target labels that ServiceMonitors and PodMonitors give. Asserted: what
 //! Prometheus has stored, down to the last label, and what the autoscaling tutorial's query says.
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy spares only #[test] itself
 
 #[path = "common/http.rs"]
 mod http;
