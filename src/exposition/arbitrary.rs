@@ -14,11 +14,6 @@ pub(crate) fn line() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Several lines.
-pub(crate) fn body() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(line(), 0..25).prop_map(|lines| lines.concat())
-}
-
 fn usual() -> impl Strategy<Value = Vec<u8>> {
     let name = prop::sample::select(vec![
         "kong_x",
