@@ -3,6 +3,8 @@
 //! Every flag is declared here and nowhere else, each with an environment twin. What is wrong is
 //! refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +20,8 @@ use crate::rewrite::{FamilyFilter, LabelNames};
 use crate::sidecar::{self, ListenAddress};
 use crate::source::Source;
 use crate::telemetry;
+
+use values::{kong_url, positive_duration, telemetry_path};
 
 /// Turns Kong's Prometheus metrics into metrics about Kubernetes Services.
 #[derive(Debug, Parser)]
@@ -377,34 +381,6 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
 
 fn usage(message: impl std::fmt::Display) -> clap::Error {
     Arguments::command().error(ErrorKind::ValueValidation, message)
-}
-
-fn kong_url(text: &str) -> Result<Uri, String> {
-    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(authority)) if !authority.as_str().contains('@') => Ok(uri),
-        (Some("http"), _) => Err("expected http://HOST:PORT/PATH without a user".to_owned()),
-        (Some("https"), _) => {
-            Err("only http: the sidecar reads Kong's status listener on its own host".to_owned())
-        }
-        _ => Err("expected http://HOST:PORT/PATH".to_owned()),
-    }
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration.is_zero() { Err("has to be more than zero".to_owned()) } else { Ok(duration) }
-}
-
-fn telemetry_path(text: &str) -> Result<String, String> {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
-    if !text.starts_with('/') || !text.bytes().all(is_plain) {
-        return Err("expected a path such as /metrics".to_owned());
-    }
-    if sidecar::FIXED_PATHS.contains(&text) {
-        return Err(format!("{text} is another page of the sidecar's"));
-    }
-    Ok(text.to_owned())
 }
 
 const KONG: &str = "Kong";

@@ -57,20 +57,20 @@ async fn accept_all(
     connections: &GracefulShutdown,
 ) {
     let places = Arc::new(Semaphore::new(shared.config.max_connections));
-    let mut is_in_trouble = false;
+    let (mut is_full, mut is_failing) = (false, false);
     for turn in 0.. {
         match accept_any(listeners, turn).await {
             Ok((stream, peer)) => {
-                is_in_trouble = false;
-                let place = place(&places).await;
+                is_failing = false;
+                let place = place(&places, &mut is_full).await;
                 serve(Arc::clone(shared), stream, peer, place, connections);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // Out of file descriptors or memory: asking again at once would only burn CPU.
-                if !is_in_trouble {
+                if !is_failing {
                     tracing::warn!(%error, "cannot accept connections, trying on");
-                    is_in_trouble = true;
+                    is_failing = true;
                 }
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -94,12 +94,17 @@ async fn accept_any(listeners: &[TcpListener], turn: usize) -> io::Result<(TcpSt
 }
 
 /// Waits while `--web.max-connections` are open. Meanwhile the kernel keeps who comes.
-async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
-        return Some(place);
+async fn place(places: &Arc<Semaphore>, is_full: &mut bool) -> Option<OwnedSemaphorePermit> {
+    let was_full = *is_full;
+    let place = Arc::clone(places).try_acquire_owned();
+    *is_full = place.is_err();
+    if *is_full && !was_full {
+        tracing::warn!("all connections in use (--web.max-connections), further clients wait");
     }
-    tracing::warn!("all connections in use (--web.max-connections), further clients wait");
-    Arc::clone(places).acquire_owned().await.ok()
+    match place {
+        Ok(place) => Some(place),
+        Err(_) => Arc::clone(places).acquire_owned().await.ok(),
+    }
 }
 
 fn serve(

@@ -76,17 +76,21 @@ pub async fn send(stream: &mut TcpStream, line: &str, headers: &[&str]) {
 }
 
 /// Reads one answer; `bytes` are what has been read of it already.
-pub async fn answer(stream: &mut TcpStream, mut bytes: Vec<u8>, is_head: bool) -> Answer {
+pub async fn answer(stream: &mut TcpStream, bytes: Vec<u8>, is_head: bool) -> Answer {
+    let answer = timeout(PATIENCE, read(stream, bytes, is_head)).await;
+    answer.expect("an answer or the end of the connection")
+}
+
+async fn read(stream: &mut TcpStream, mut bytes: Vec<u8>, is_head: bool) -> Answer {
     loop {
         let parsed = parse(&bytes, is_head);
         if parsed.is_whole {
             return parsed;
         }
-        let mut buffer = vec![0; 64 * 1024];
-        let read = timeout(PATIENCE, stream.read(&mut buffer)).await;
-        match read.expect("an answer or the end of the connection") {
+        bytes.reserve(64 * 1024);
+        match stream.read_buf(&mut bytes).await {
             Ok(0) => return parsed,
-            Ok(read) => bytes.extend_from_slice(&buffer[..read]),
+            Ok(_) => {}
             Err(_) => return Answer { was_reset: true, ..parsed },
         }
     }

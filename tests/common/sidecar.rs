@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kong_metrics_exporter::mapping::Current;
+use kong_metrics_exporter::mapping::{Current, Snapshot};
+use kong_metrics_exporter::rewrite::{FamilyFilter, LabelNames, Memo, Rewriter, Selection};
 use kong_metrics_exporter::sidecar::{self, Config, ListenAddress, Mapping};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -80,6 +82,21 @@ impl Sidecar {
         })
         .await;
     }
+}
+
+/// What the rewriter makes of `text` when it gets it in one piece.
+pub fn rewritten(text: &str) -> String {
+    let mut rewriter = Rewriter::new(
+        Arc::<LabelNames>::default(),
+        Arc::<FamilyFilter>::default(),
+        Selection::default(),
+        Arc::<Snapshot>::default(),
+        Memo::default(),
+    );
+    let mut out = Vec::new();
+    rewriter.push(text.as_bytes(), &mut out);
+    assert!(rewriter.finish(&mut out));
+    String::from_utf8(out).unwrap()
 }
 
 /// The default, with this Kong.

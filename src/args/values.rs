@@ -1,0 +1,38 @@
+//! One flag's text in, a checked value or what is wrong with it out.
+
+use std::time::Duration;
+
+use hyper::Uri;
+
+use crate::sidecar;
+
+/// `--kong.url`: http alone, for the request stays on this host.
+pub(super) fn kong_url(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http"), Some(authority)) if !authority.as_str().contains('@') => Ok(uri),
+        (Some("http"), _) => Err("expected http://HOST:PORT/PATH without a user".to_owned()),
+        (Some("https"), _) => {
+            Err("only http: the sidecar reads Kong's status listener on its own host".to_owned())
+        }
+        _ => Err("expected http://HOST:PORT/PATH".to_owned()),
+    }
+}
+
+/// A span of time that is not nothing: `10s`, `500ms`.
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err("has to be more than zero".to_owned()) } else { Ok(duration) }
+}
+
+/// `--web.telemetry-path`: a plain path that is none of the other pages'.
+pub(super) fn telemetry_path(text: &str) -> Result<String, String> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+    if !text.starts_with('/') || !text.bytes().all(is_plain) {
+        return Err("expected a path such as /metrics".to_owned());
+    }
+    if sidecar::FIXED_PATHS.contains(&text) {
+        return Err(format!("{text} is another page of the sidecar's"));
+    }
+    Ok(text.to_owned())
+}
