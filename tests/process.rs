@@ -178,7 +178,8 @@ fn promtool_finds_nothing_to_say_about_our_own_metrics() {
     let failed = get(address, "/metrics");
     child.kill().unwrap();
     other.kill().unwrap();
-    (child.wait().unwrap(), other.wait().unwrap());
+    child.wait().unwrap();
+    other.wait().unwrap();
     assert!(answered.contains(
         "kong_exporter_backend_info{kong_service=\"by-hand\",exported_namespace=\"shop\",\
          exported_service=\"canary\",port=\"80\"} 1\n\

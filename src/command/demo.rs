@@ -51,8 +51,13 @@ async fn show(arguments: &Demo) -> Result<(), Box<dyn Error>> {
     let kong_address = kong.local_addr()?;
     let listener = arguments.listen_address.bind()?;
     let address = listener.local_addr()?;
-    let mapping = Mapping { current: Current::awaiting(), ..Mapping::default() };
-    mapping.current.store(mapping::file::parse(MAPPING_FILE.as_bytes())?, SystemTime::now());
+    let mapping = Mapping {
+        current: Current::awaiting(),
+        source: "the demo's own".to_owned(),
+        ..Mapping::default()
+    };
+    let snapshot = mapping::file::parse(MAPPING_FILE.as_bytes())?;
+    mapping.current.store(snapshot, SystemTime::now());
     let config = Config {
         kong_uri: Uri::try_from(format!("http://{kong_address}/metrics"))?,
         ..Config::default()

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
 
 /// The mapping after its first reading, and what keeps it fresh for as long as it is polled.
 async fn follow(source: &Source) -> Result<(Mapping, impl Future<Output = ExitCode>), SourceError> {
-    let mut mapping = Mapping { source: source.clone(), ..Mapping::default() };
+    let mut mapping = Mapping { source: source.to_string(), ..Mapping::default() };
     let follower = match source {
         Source::None => None,
         Source::File(path) => {

@@ -103,6 +103,7 @@ pub fn line<'a>(
             layout.end = length as u32;
             let newlines = memchr::memchr_iter(b'\n', &bytes[newline..length]).count();
             layout.raw_newlines = newlines as u32 - 1;
+            layout.escaped = memchr::memchr(b'\\', &bytes[..length]).is_some();
             Ok((Line::Sample, length))
         }
     }

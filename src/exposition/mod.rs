@@ -64,6 +64,8 @@ pub struct Layout {
     pub end: u32,
     /// Raw newlines inside quotes. Kong prints them so; only Prometheus' own parser reads that.
     pub raw_newlines: u32,
+    /// There is a backslash somewhere: values mean something else than they show.
+    pub escaped: bool,
 }
 
 /// What a name or label means without its quotes: `"my.label"` and `my_label` alike.

@@ -187,7 +187,7 @@ impl Memo {
 impl Names {
     #[inline]
     fn find(&mut self, name: &[u8]) -> Option<&mut Entry> {
-        for guess in [self.cursor, self.cursor + 1] {
+        for guess in [self.cursor + 1, self.cursor] {
             if self.entries.get(guess).is_some_and(|e| &self.keys[e.key.start..e.key.end] == name) {
                 self.cursor = guess;
                 return self.entries.get_mut(guess);

@@ -127,7 +127,7 @@ impl Decider {
             stats.samples_clashing += 1;
             return (Action::Keep, usize::MAX);
         }
-        let name = plain_value(label.value.of(line), &mut self.scratch);
+        let name = plain_value(layout, label.value.of(line), &mut self.scratch);
         let known = self.memo.get(kind, name);
         if let (Label::Service, Some(mapped)) = (kind, known.first) {
             *if mapped { &mut stats.mapped } else { &mut stats.unmapped } += 1;
@@ -137,7 +137,7 @@ impl Decider {
             && let Some(route) = route
         {
             let value = layout.labels.get(route).map_or(Span::default(), |route| route.value);
-            let value = plain_value(value.of(line), &mut self.route_scratch);
+            let value = plain_value(layout, value.of(line), &mut self.route_scratch);
             text = self.memo.with_route(name, value);
             rests_on = rests_on.max(route + 1);
         }
@@ -158,8 +158,9 @@ impl Decision {
 }
 
 /// A label value without its escapes; copies only where there are any.
-fn plain_value<'a>(value: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    if memchr::memchr(b'\\', value).is_none() {
+#[inline]
+fn plain_value<'a>(layout: &Layout, value: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    if !layout.escaped {
         return value;
     }
     scratch.clear();

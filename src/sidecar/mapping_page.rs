@@ -21,7 +21,7 @@ pub(crate) fn answer(shared: &Shared) -> Response<Answer> {
     let now = SystemTime::now();
     let page = Page {
         mapping: Mapping {
-            source: shared.mapping.source.to_string(),
+            source: &shared.mapping.source,
             is_ready: mapping.is_ready(),
             updated: mapping.updated().map(|at| Moment::new(at, now)),
             services: snapshot.len(),
@@ -46,15 +46,15 @@ fn names<'a>(snapshot: &'a Snapshot, last: Option<&'a Last>) -> Vec<Name<'a>> {
 
 #[derive(Serialize)]
 struct Page<'a> {
-    mapping: Mapping,
+    mapping: Mapping<'a>,
     /// The last scrape that ended well; `null` before there was one.
     scrape: Option<Moment>,
     names: Vec<Name<'a>>,
 }
 
 #[derive(Serialize)]
-struct Mapping {
-    source: String,
+struct Mapping<'a> {
+    source: &'a str,
     is_ready: bool,
     updated: Option<Moment>,
     services: usize,

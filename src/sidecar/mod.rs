@@ -83,7 +83,7 @@ pub struct Mapping {
     /// What counts now.
     pub current: Current,
     /// Where it comes from, for people to read.
-    pub source: Source,
+    pub source: String,
     /// What came of its changes.
     pub reloads: Reloads,
 }
@@ -92,7 +92,7 @@ impl Default for Mapping {
     /// No mapping but what names tell by themselves.
     fn default() -> Self {
         let current = Current::decoding_only();
-        Self { current, source: Source::None, reloads: Reloads::default() }
+        Self { current, source: Source::None.to_string(), reloads: Reloads::default() }
     }
 }
 

@@ -81,8 +81,10 @@ pub(crate) struct Scrape {
     is_kong_done: bool,
     /// Whether the answer is complete, or has failed.
     is_over: bool,
-    /// What was put out before the head of the answer went.
-    first: Vec<u8>,
+    /// What the next frame will hold.
+    out: Vec<u8>,
+    /// The size of the largest frame so far, so that the next is allocated once.
+    largest: usize,
 }
 
 impl Scrape {
@@ -111,7 +113,8 @@ impl Scrape {
             passage: None,
             is_kong_done: false,
             is_over: false,
-            first: Vec::new(),
+            out: Vec::new(),
+            largest: 0,
         }
     }
 
@@ -128,8 +131,8 @@ impl Scrape {
             shared.record.take_memo(),
         );
         let passage = self.passage.insert(Passage::new(body, self.deadline, rewriter));
-        while !self.is_kong_done && (self.first.is_empty() || !passage.is_exposition()) {
-            let step = poll_fn(|cx| passage.poll_step(cx, &mut self.first)).await?;
+        while !self.is_kong_done && (self.out.is_empty() || !passage.is_exposition()) {
+            let step = poll_fn(|cx| passage.poll_step(cx, &mut self.out)).await?;
             self.is_kong_done = step == Step::End;
         }
         // From here on a broken connection must look like one.
@@ -139,14 +142,16 @@ impl Scrape {
 
     /// The bytes that follow, own metrics included; may be empty. Sets `is_over` with the last.
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, kong::Error>> {
-        let mut out = mem::take(&mut self.first);
         if let Some(passage) = &mut self.passage
-            && out.is_empty()
+            && self.out.is_empty()
             && !self.is_kong_done
         {
-            let step = ready!(passage.poll_step(cx, &mut out))?;
+            self.out.reserve(self.largest);
+            let step = ready!(passage.poll_step(cx, &mut self.out))?;
             self.is_kong_done = step == Step::End;
         }
+        let mut out = mem::take(&mut self.out);
+        self.largest = self.largest.max(out.len());
         if self.is_kong_done {
             if let Some(rewriter) = self.passage.take().map(Passage::into_rewriter) {
                 self.shared.kong_answered(rewriter, self.first_byte, self.started.elapsed());
