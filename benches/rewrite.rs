@@ -9,7 +9,7 @@
 //! missing and the table says so. `--record` adds the table to `benches/results`. `--smoke` only
 //! checks, in a second, that what is measured is right; `--self-check` checks the big body too.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -173,6 +173,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     println!("{text}");
     if arguments.record {
+        fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results"))?;
         let mut file = File::options().create(true).append(true).open(results())?;
         writeln!(file, "{text}")?;
     }

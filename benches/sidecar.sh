@@ -215,4 +215,7 @@ done
 echo >>"$out"
 echo "Start of the process to the first byte of its first answer (1 MB, mapping of 5,000 services): $(median <"$work/starts") ms, median of 10 ($(sort -g "$work/starts" | sed -n '1p;$p' | paste -sd- -))." >>"$out"
 cat "$out" >&3
-[ -z "${RECORD:-}" ] || { cat "$out"; echo; } >>"$results"
+if [ -n "${RECORD:-}" ]; then
+    mkdir -p benches/results
+    { cat "$out"; echo; } >>"$results"
+fi

@@ -61,10 +61,13 @@ pub(crate) fn rewriter(load: &Load, order: Order, peers: Option<&Path>) -> Resul
         let theirs = files.peers(program).rewritten_by_scan()?;
         let theirs = String::from_utf8(theirs)?.replace(r#"_kind="Service""#, r#"_kind="service""#);
         let ours = String::from_utf8(whole)?;
-        let ours = ours.lines().filter(|line| !line.starts_with("kong_exporter_"));
-        let differs = ours.zip(theirs.lines()).find(|(o, t)| o != t && !t.contains("-canary."));
-        if let Some((ours, theirs)) = differs {
+        let mut pairs = ours.lines().zip(theirs.lines());
+        if let Some((ours, theirs)) = pairs.find(|(o, t)| o != t && !t.contains("-canary.")) {
             return Err(format!("output differs from Go's:\n{ours}\n{theirs}").into());
+        }
+        let (ours, theirs) = (ours.lines().count(), theirs.lines().count());
+        if ours != theirs {
+            return Err(format!("output has {ours} lines, Go's has {theirs}").into());
         }
     }
     Ok(())

@@ -47,17 +47,18 @@ pub(crate) fn pin_to_one_core() -> String {
     }
 }
 
-/// Processor, cores, kernel, load and date, for the head of a result.
+/// Processor, cores, kernel, load, compiler, commit and date, for the head of a result.
 pub(crate) fn machine() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
     format!(
-        "{} ({cores} cores), Linux {}, load {load}, {}, {} UTC",
+        "{} ({cores} cores), Linux {}, load {load}, {}, commit {}, {} UTC",
         processor(&cpuinfo),
         output_of("uname", &["-r"]),
         output_of("rustc", &["--version"]),
+        output_of("git", &["describe", "--always", "--dirty"]),
         output_of("date", &["-u", "+%F %H:%M"]),
     )
 }
