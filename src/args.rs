@@ -78,7 +78,7 @@ pub struct Sidecar {
     )]
     fail_on_kong_error: bool,
 
-    /// Where to listen: :PORT, HOST:PORT or [IPV6]:PORT; may be repeated
+    /// Where to listen: :PORT or HOST:PORT, IPv6 addresses in brackets; may be repeated
     #[arg(
         long = "web.listen-address",
         env = "KONG_METRICS_EXPORTER_WEB_LISTEN_ADDRESS",
