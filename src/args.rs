@@ -312,7 +312,7 @@ pub struct Logs {
     )]
     pub format: telemetry::Format,
 
-    /// Which events are logged: error, warn, info, debug, trace, off, or tracing directives
+    /// Which events are logged: error, warn, info, debug, trace, off, or TARGET=LEVEL,…
     #[arg(
         long = "log.level",
         env = "KONG_METRICS_EXPORTER_LOG_LEVEL",
