@@ -15,6 +15,7 @@ pub mod args;
 pub mod command;
 pub mod demo;
 pub mod exposition;
+pub mod kubernetes;
 pub mod mapping;
 pub mod metrics;
 pub mod rewrite;
