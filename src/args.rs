@@ -1,7 +1,7 @@
 //! The command line: arguments and environment in, checked values out.
 //!
-//! Every flag is declared here and below, and nowhere else, each with an environment twin. What is wrong is
-//! refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
+//! Every flag is declared here and below, and nowhere else, each with an environment twin. What is
+//! wrong is refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
 mod resolve;
 mod values;
