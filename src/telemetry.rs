@@ -33,11 +33,11 @@ impl std::str::FromStr for Level {
         // A single word that is no level would be taken as a target name, and log next to nothing.
         let is_word = !text.contains(['=', ',']);
         if is_word && (text.is_empty() || text.parse::<LevelFilter>().is_err()) {
-            return Err(
-                "expected error, warn, info, debug, trace, off, or TARGET=LEVEL,…".into()
-            );
+            return Err("expected error, warn, info, debug, trace, off, or TARGET=LEVEL,…".into());
         }
-        text.parse().map(Self).map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
+        text.parse()
+            .map(Self)
+            .map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
     }
 }
 
