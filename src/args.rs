@@ -1,8 +1,9 @@
 //! The command line: arguments and environment in, checked values out.
 //!
-//! Every flag is declared here and nowhere else, each with an environment twin. What is wrong is
-//! refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
+//! Every flag is declared here and below, and nowhere else, each with an environment twin. What is
+//! wrong is refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
+mod resolve;
 mod values;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use crate::sidecar::{self, ListenAddress};
 use crate::source::Source;
 use crate::telemetry;
 
+pub use resolve::{Output, Resolve};
 use values::{kong_url, positive_duration, telemetry_path};
 
 /// Turns Kong's Prometheus metrics into metrics about Kubernetes Services.
@@ -39,6 +41,8 @@ pub enum Command {
     Sidecar(Box<Sidecar>),
     /// Rewrite one exposition, from FILE or standard input to standard output
     Enrich(Box<Enrich>),
+    /// Work out from Kubernetes manifests which Services stand behind which Kong service
+    Resolve(Box<Resolve>),
     /// Show the sidecar at work in front of a make-believe Kong, on this host alone
     Demo(Demo),
 }
@@ -312,7 +316,7 @@ pub struct Logs {
     )]
     pub format: telemetry::Format,
 
-    /// Which events are logged: error, warn, info, debug, trace, off, or tracing directives
+    /// Which events are logged: error, warn, info, debug, trace, off, or TARGET=LEVEL,…
     #[arg(
         long = "log.level",
         env = "KONG_METRICS_EXPORTER_LOG_LEVEL",
@@ -367,6 +371,7 @@ pub fn parse_from(
     match &arguments.command {
         Command::Sidecar(sidecar) => drop(sidecar.config()?),
         Command::Enrich(enrich) => drop(enrich.rules()?),
+        Command::Resolve(_) => {}
         Command::Demo(_) => {}
     }
     Ok(arguments)

@@ -6,17 +6,21 @@
 //!                                              ▲
 //!                                           mapping  <── a mapping file
 //!                                      (arc-swap snapshot)
+//!                                              ▲
+//!                                           resolve  <── kubernetes  <── manifests
 //! ```
-//! `exposition`, `rewrite` and `mapping` are pure: bytes or values in, bytes or values out, no
-//! async, no clock, no client. `sidecar` (scrape, serve) and `command` are the rim. A module
-//! imports only along these arrows.
+//! `exposition`, `rewrite`, `mapping`, `kubernetes` and `resolve` are pure: bytes or values in,
+//! bytes or values out, no async, no clock, no client. `sidecar` (scrape, serve) and `command` are
+//! the rim. A module imports only along these arrows.
 
 pub mod args;
 pub mod command;
 pub mod demo;
 pub mod exposition;
+pub mod kubernetes;
 pub mod mapping;
 pub mod metrics;
+pub mod resolve;
 pub mod rewrite;
 pub mod sidecar;
 pub mod source;

@@ -8,7 +8,10 @@ use std::fmt;
 use std::io;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What a log line looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -19,39 +22,38 @@ pub enum Format {
     Json,
 }
 
-/// Which events are logged: a level, or `tracing` directives such as `info,hyper=debug`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Level(String);
+/// Which events are logged: a level, or one for each target such as `info,hyper=debug`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level(Targets);
 
 impl std::str::FromStr for Level {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         // A single word that is no level would be taken as a target name, and log next to nothing.
-        let is_word = !text.contains(['=', ',', '[']);
+        let is_word = !text.contains(['=', ',']);
         if is_word && (text.is_empty() || text.parse::<LevelFilter>().is_err()) {
-            return Err(
-                "expected error, warn, info, debug, trace, off or tracing directives".into()
-            );
+            return Err("expected error, warn, info, debug, trace, off, or TARGET=LEVEL,…".into());
         }
-        EnvFilter::try_new(text).map_err(|error| error.to_string())?;
-        Ok(Self(text.to_owned()))
+        text.parse()
+            .map(Self)
+            .map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
     }
 }
 
 /// Sends all events of this process to stderr from now on. A second call does nothing.
 pub fn start(format: Format, level: &Level) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&level.0))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(false)
         // Else a closed stderr ends in a panic of eprintln.
         .log_internal_errors(false);
-    // An error means that a subscriber is there already: whoever embeds us keeps his.
-    let _ = match format {
-        Format::Text => subscriber.try_init(),
-        Format::Json => subscriber.json().flatten_event(true).try_init(),
+    let lines = match format {
+        Format::Text => lines.boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
     };
+    // An error means that a subscriber is there already: whoever embeds us keeps his.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(level.0.clone())).try_init();
 }
 
 /// An error and its causes on one line: `cannot connect to kong: connection refused`.

@@ -1,5 +1,8 @@
 //! The output contract, by example. In: lines as Kong prints them. Out: the lines a scraper gets.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by it
+
+#[allow(dead_code)] // each test takes what it needs
 #[path = "common/rewriting.rs"]
 mod rewriting;
 

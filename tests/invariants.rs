@@ -1,10 +1,14 @@
 //! What holds for any bytes, with generated bodies: mostly Kong's shape, some of every odd shape the
 //! format allows, some that it does not.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by it
+
 #[path = "../src/exposition/arbitrary.rs"]
 mod arbitrary;
+#[allow(dead_code)] // each test takes what it needs
 #[path = "common/reader.rs"]
 mod reader;
+#[allow(dead_code)] // each test takes what it needs
 #[path = "common/rewriting.rs"]
 mod rewriting;
 

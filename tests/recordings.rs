@@ -2,8 +2,12 @@
 //! for the names in them. Asserted: three whole texts, and for all of them that each sample comes
 //! out as a second reader says it must.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by it
+
+#[allow(dead_code)] // each test takes what it needs
 #[path = "common/reader.rs"]
 mod reader;
+#[allow(dead_code)] // each test takes what it needs
 #[path = "common/rewriting.rs"]
 mod rewriting;
 #[path = "common/shared.rs"]

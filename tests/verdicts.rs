@@ -2,8 +2,12 @@
 //! the series that Prometheus' textparse reads, its error or none). Asserted: a line that
 //! Prometheus reads passes, a line it refuses does not, and what passes is what it read.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by it
+
+#[allow(dead_code)] // each test takes what it needs
 #[path = "common/reader.rs"]
 mod reader;
+#[allow(dead_code)] // each test takes what it needs
 #[path = "common/rewriting.rs"]
 mod rewriting;
 #[path = "common/shared.rs"]

@@ -36,3 +36,12 @@ pub(super) fn telemetry_path(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
+
+/// `on` or `off`.
+pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
+}

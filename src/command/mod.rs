@@ -2,6 +2,7 @@
 
 mod demo;
 mod enrich;
+mod resolve;
 mod sidecar;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ pub fn run() -> ExitCode {
     match args::parse().map(|arguments| arguments.command) {
         Ok(Command::Sidecar(arguments)) => sidecar::run(&arguments),
         Ok(Command::Enrich(arguments)) => enrich::run(&arguments),
+        Ok(Command::Resolve(arguments)) => resolve::run(&arguments),
         Ok(Command::Demo(arguments)) => demo::run(&arguments),
         Err(code) => code,
     }

@@ -1,8 +1,8 @@
 //! A make-believe Kong: simulated traffic in, the bytes and headers of Kong 3.10's `/metrics` out.
 //!
 //! It exists so that `kong-metrics-exporter demo` shows the sidecar at work on a machine without
-//! Kong or Kubernetes, one service for each form of name that Kong's controllers write. [`traffic`]
-//! says who calls what; [`simulation`] counts it; [`text`] prints it; [`serve`](fn@serve) answers.
+//! Kong or Kubernetes, one service for each form of name that Kong's controllers write. `traffic`
+//! says who calls what; `simulation` counts it; `text` prints it; `serve` answers.
 //! Only the last one does I/O or looks at a clock.
 
 mod counters;

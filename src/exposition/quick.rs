@@ -40,7 +40,7 @@ impl Quick {
         }
         let previous = if self.usable { previous } else { b"" };
         self.usable = false;
-        let kept = self.from_difference(previous, bytes)?;
+        let kept = self.at_difference(previous, bytes)?;
         self.usable = true;
         Some(kept)
     }
@@ -69,7 +69,7 @@ impl Quick {
         Some(Kept { name: true, labels: self.layout.labels.len() - 1, label_names: true })
     }
 
-    fn from_difference(&mut self, previous: &[u8], bytes: &[u8]) -> Option<Kept> {
+    fn at_difference(&mut self, previous: &[u8], bytes: &[u8]) -> Option<Kept> {
         let kept = self.resume(common_prefix(previous, bytes), previous, bytes)?;
         (self.layout.end as usize <= MAX_LINE).then_some(kept)
     }
@@ -89,7 +89,7 @@ impl Quick {
     #[inline]
     fn resume(&mut self, equal: usize, previous: &[u8], bytes: &[u8]) -> Option<Kept> {
         if equal <= self.layout.name.end as usize {
-            return self.from_name(bytes);
+            return self.whole_line(bytes);
         }
         // Labels whose closing quote is among the equal bytes are as they were.
         let labels = &mut self.layout.labels;
@@ -111,13 +111,13 @@ impl Quick {
                 let at = labels[same - 1].value.end as usize + 1;
                 kept(self.labels(same, at, previous, bytes)?)
             }
-            _ => self.from_name(bytes),
+            _ => self.whole_line(bytes),
         }
     }
 
     /// Reads the whole line.
     #[cold]
-    fn from_name(&mut self, bytes: &[u8]) -> Option<Kept> {
+    fn whole_line(&mut self, bytes: &[u8]) -> Option<Kept> {
         let length = name_length(bytes)?;
         self.layout.name = Span { start: 0, end: length as u32 };
         (self.layout.raw_newlines, self.layout.escaped) = (0, false);
@@ -261,7 +261,7 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     // Sixteen at a time, in a shape that compilers turn into vector instructions.
     while let Some(block) = bytes.get(end..)?.first_chunk::<16>() {
         let special = block.map(|b| {
-            if PLAIN_LOW <= b && b < PLAIN_HIGH && b != b'"' && b != b'\\' { 0 } else { 0xff }
+            if (PLAIN_LOW..PLAIN_HIGH).contains(&b) && b != b'"' && b != b'\\' { 0 } else { 0xff }
         });
         let special = u128::from_le_bytes(special);
         if special != 0 {

@@ -79,6 +79,11 @@ pub fn to_json(snapshot: &Snapshot) -> serde_json::Result<String> {
     serde_json::to_string_pretty(&Printed(snapshot))
 }
 
+/// As [`to_json`], in YAML.
+pub fn to_yaml(snapshot: &Snapshot) -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(&Printed(snapshot))
+}
+
 /// Line, column, message.
 type Mistake = (u64, u64, String);
 

@@ -136,7 +136,7 @@ impl Decider {
         if known.by_route
             && let Some(route) = route
         {
-            let value = layout.labels.get(route).map_or(Span::default(), |route| route.value);
+            let value = layout.labels.get(route).map_or_else(Span::default, |route| route.value);
             let value = plain_value(layout, value.of(line), &mut self.route_scratch);
             text = self.memo.with_route(name, value);
             rests_on = rests_on.max(route + 1);

@@ -24,7 +24,7 @@ pub(super) fn labels(
             label("kubernetes_apiversion", "v1", out);
         }
         Target::Route { owners, .. } => {
-            let Some(first) = owner.or(owners.first()) else { return };
+            let Some(first) = owner.or_else(|| owners.first()) else { return };
             let all = |same: fn(&OwnerRef<'_>, &OwnerRef<'_>) -> bool| {
                 owner.is_some() || owners.iter().all(|other| same(first, other))
             };

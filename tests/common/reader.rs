@@ -1,6 +1,8 @@
 //! A second reader of the exposition format, for tests only: character by character, nothing shared
 //! with the library, so that the two do not agree by being the same. Panics on what it cannot read.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by it
+
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::Chars;

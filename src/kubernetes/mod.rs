@@ -1,0 +1,12 @@
+//! Kubernetes objects, as far as they say which Services stand behind a Kong service.
+//!
+//! In: manifests. Out: thin [`types`] for the resolver. The one decision: nothing is read that is
+//! not needed, so an object with odd or new fields elsewhere is no trouble, and neither is one of
+//! 50,000 large ones.
+
+pub mod defaults;
+pub mod manifest;
+mod thin;
+pub mod types;
+
+pub use types::{Key, Metadata, Object, ObjectKind, Spec};

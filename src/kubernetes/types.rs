@@ -1,0 +1,552 @@
+//! The objects that Kong services are made from, and what these refer to.
+//!
+//! Only the fields that are read, spelled as the API spells them; what is absent or `null` is
+//! empty. Nothing is defaulted here: an API server has done that, and [`super::defaults`] does it
+//! for manifests that no API server has seen.
+
+use serde::Deserialize;
+
+use super::thin;
+
+/// One object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Its name and what else is read of the metadata.
+    pub metadata: Metadata,
+    /// Its kind and content.
+    pub spec: Spec,
+}
+
+/// What an object is called. No two objects have the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its namespace; empty for the kinds that have none.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+/// The kinds that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // the names say it
+pub enum ObjectKind {
+    HTTPRoute,
+    GRPCRoute,
+    TCPRoute,
+    TLSRoute,
+    UDPRoute,
+    Ingress,
+    TCPIngress,
+    UDPIngress,
+    KongServiceFacade,
+    KongService,
+    Service,
+    ReferenceGrant,
+    Gateway,
+    GatewayClass,
+    IngressClass,
+    ControlPlane,
+}
+
+/// Kind and content.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // the names say it
+pub enum Spec {
+    HTTPRoute(RouteSpec),
+    GRPCRoute(RouteSpec),
+    TCPRoute(RouteSpec),
+    TLSRoute(RouteSpec),
+    UDPRoute(RouteSpec),
+    Ingress(IngressSpec),
+    TCPIngress(L4IngressSpec),
+    UDPIngress(L4IngressSpec),
+    KongServiceFacade(FacadeSpec),
+    KongService(KongServiceSpec),
+    /// Nothing but its annotations is read.
+    Service,
+    ReferenceGrant(ReferenceGrantSpec),
+    Gateway(GatewaySpec),
+    GatewayClass(GatewayClassSpec),
+    IngressClass(IngressClassSpec),
+    ControlPlane(ControlPlaneSpec),
+}
+
+/// What is read of `metadata`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Metadata {
+    /// The name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+    /// The namespace; empty where none is given.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub namespace: String,
+    /// When it was created, RFC 3339 in UTC as API servers write it: texts sort as times do.
+    pub creation_timestamp: Option<String>,
+    /// The annotations that are read at all ([`is_read`]), sorted by key.
+    #[serde(deserialize_with = "thin::annotations")]
+    pub annotations: Vec<(String, String)>,
+}
+
+/// `spec` of the five kinds of routes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RouteSpec {
+    /// What it is attached to.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub parent_refs: Vec<ParentRef>,
+    /// Host names; read of GRPCRoutes.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub hostnames: Vec<String>,
+    /// Its rules.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub rules: Vec<RouteRule>,
+}
+
+/// What a route is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ParentRef {
+    /// The kind; a Gateway where none is given.
+    pub kind: Option<String>,
+    /// The namespace; the route's own where none is given.
+    pub namespace: Option<String>,
+    /// The name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+    /// The one listener it is attached to, if not to all.
+    pub section_name: Option<String>,
+}
+
+/// One rule of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RouteRule {
+    /// Where the requests go.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub backend_refs: Vec<BackendRef>,
+    /// Timeouts; HTTPRoutes only.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub timeouts: Timeouts,
+    /// Whether any of its matches looks at query parameters; HTTPRoutes only.
+    #[serde(rename = "matches", deserialize_with = "thin::matches_query_params")]
+    pub matches_query_params: bool,
+}
+
+/// Timeouts of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Timeouts {
+    /// How long one request to a backend may take, such as `500ms`.
+    pub backend_request: Option<String>,
+}
+
+/// A backend of a rule, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BackendRef {
+    /// The group of its kind.
+    pub group: Option<String>,
+    /// Its kind.
+    pub kind: Option<String>,
+    /// Its namespace; the route's own where none is given.
+    pub namespace: Option<String>,
+    /// Its name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+    /// The port's number.
+    pub port: Option<i32>,
+    /// The weight.
+    pub weight: Option<i32>,
+    /// Its filters as JSON, for comparison only; `None` where there are none.
+    #[serde(deserialize_with = "thin::filters")]
+    pub filters: Option<String>,
+}
+
+/// `spec` of an Ingress.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct IngressSpec {
+    /// The class.
+    pub ingress_class_name: Option<String>,
+    /// Where everything goes that no rule matches.
+    pub default_backend: Option<IngressBackend>,
+    /// Its rules.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub rules: Vec<IngressRule>,
+}
+
+/// One rule of an Ingress.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct IngressRule {
+    /// Its paths.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub http: IngressPaths,
+}
+
+/// The paths of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct IngressPaths {
+    /// The paths.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub paths: Vec<IngressPath>,
+}
+
+/// One path of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct IngressPath {
+    /// Where the requests go.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub backend: IngressBackend,
+}
+
+/// A backend of an Ingress: a Service or another object.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct IngressBackend {
+    /// A Service of the Ingress' namespace.
+    pub service: Option<IngressService>,
+    /// Another object of that namespace.
+    pub resource: Option<IngressResource>,
+}
+
+/// A Service as an Ingress names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct IngressService {
+    /// Its name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+    /// Its port.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub port: IngressPort,
+}
+
+/// A port as an Ingress names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct IngressPort {
+    /// By number.
+    pub number: Option<i32>,
+    /// By name.
+    pub name: Option<String>,
+}
+
+/// Another object as an Ingress names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct IngressResource {
+    /// The group of its kind.
+    pub api_group: Option<String>,
+    /// Its kind.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub kind: String,
+    /// Its name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+}
+
+/// `spec` of a TCPIngress or UDPIngress.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct L4IngressSpec {
+    /// Its rules.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub rules: Vec<L4IngressRule>,
+}
+
+/// One rule of a TCPIngress or UDPIngress.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct L4IngressRule {
+    /// Where the connections go.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub backend: L4IngressBackend,
+}
+
+/// A Service as a TCPIngress or UDPIngress names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct L4IngressBackend {
+    /// Its name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub service_name: String,
+    /// The number of its port.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub service_port: i32,
+}
+
+/// `spec` of a KongServiceFacade.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FacadeSpec {
+    /// The Service behind it.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub backend_ref: FacadeBackend,
+}
+
+/// The Service behind a KongServiceFacade, in its namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct FacadeBackend {
+    /// Its name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+    /// The number of its port.
+    pub port: Option<i32>,
+}
+
+/// `spec` of a KongService.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct KongServiceSpec {
+    /// What Kong calls it; where there is none, Kong's metrics show the host.
+    pub name: Option<String>,
+    /// The host or upstream it sends to.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub host: String,
+    /// The port it sends to.
+    pub port: Option<i32>,
+}
+
+/// `spec` of a ReferenceGrant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct ReferenceGrantSpec {
+    /// Who may refer.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub from: Vec<GrantFrom>,
+    /// To what in the grant's namespace.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub to: Vec<GrantTo>,
+}
+
+/// Who may refer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct GrantFrom {
+    /// The group of its kind.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub group: String,
+    /// Its kind.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub kind: String,
+    /// Its namespace.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub namespace: String,
+}
+
+/// What may be referred to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct GrantTo {
+    /// The group of its kind.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub group: String,
+    /// Its kind.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub kind: String,
+    /// Its name, if not all of them.
+    pub name: Option<String>,
+}
+
+/// `spec` of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewaySpec {
+    /// Its GatewayClass.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub gateway_class_name: String,
+    /// Its listeners.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub listeners: Vec<Listener>,
+}
+
+/// A listener of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Listener {
+    /// Its name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+    /// Its host name.
+    pub hostname: Option<String>,
+}
+
+/// `spec` of a GatewayClass.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayClassSpec {
+    /// Which controller acts on it.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub controller_name: String,
+}
+
+/// `spec` of an IngressClass.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct IngressClassSpec {
+    /// Which controller acts on it.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub controller: String,
+}
+
+/// `spec` of a ControlPlane.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ControlPlaneSpec {
+    /// The ingress class it acts on.
+    pub ingress_class: Option<String>,
+    /// How it translates; v2beta1 only.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub translation: Translation,
+}
+
+/// How a ControlPlane translates.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Translation {
+    /// `enabled` or `disabled`: whether rules of different HTTPRoutes with the same backends become
+    /// one Kong service.
+    #[serde(rename = "combinedServicesFromDifferentHTTPRoutes")]
+    pub combined_services: Option<String>,
+}
+
+impl Object {
+    /// What it is called.
+    pub fn key(&self) -> Key {
+        Key::new(self.spec.kind(), &self.metadata.namespace, &self.metadata.name)
+    }
+}
+
+impl Key {
+    /// The key of an object; `namespace` is empty for the kinds that have none.
+    pub fn new(kind: ObjectKind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl Metadata {
+    /// The value of an annotation that is read.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Spec {
+    /// The kind.
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Self::HTTPRoute(_) => ObjectKind::HTTPRoute,
+            Self::GRPCRoute(_) => ObjectKind::GRPCRoute,
+            Self::TCPRoute(_) => ObjectKind::TCPRoute,
+            Self::TLSRoute(_) => ObjectKind::TLSRoute,
+            Self::UDPRoute(_) => ObjectKind::UDPRoute,
+            Self::Ingress(_) => ObjectKind::Ingress,
+            Self::TCPIngress(_) => ObjectKind::TCPIngress,
+            Self::UDPIngress(_) => ObjectKind::UDPIngress,
+            Self::KongServiceFacade(_) => ObjectKind::KongServiceFacade,
+            Self::KongService(_) => ObjectKind::KongService,
+            Self::Service => ObjectKind::Service,
+            Self::ReferenceGrant(_) => ObjectKind::ReferenceGrant,
+            Self::Gateway(_) => ObjectKind::Gateway,
+            Self::GatewayClass(_) => ObjectKind::GatewayClass,
+            Self::IngressClass(_) => ObjectKind::IngressClass,
+            Self::ControlPlane(_) => ObjectKind::ControlPlane,
+        }
+    }
+}
+
+impl ObjectKind {
+    /// Every kind.
+    pub const ALL: [Self; 16] = [
+        Self::HTTPRoute,
+        Self::GRPCRoute,
+        Self::TCPRoute,
+        Self::TLSRoute,
+        Self::UDPRoute,
+        Self::Ingress,
+        Self::TCPIngress,
+        Self::UDPIngress,
+        Self::KongServiceFacade,
+        Self::KongService,
+        Self::Service,
+        Self::ReferenceGrant,
+        Self::Gateway,
+        Self::GatewayClass,
+        Self::IngressClass,
+        Self::ControlPlane,
+    ];
+
+    /// The kind of a manifest with this `apiVersion` and `kind`; any version of the group will do.
+    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        Self::ALL.into_iter().find(|own| own.names() == (group, kind))
+    }
+
+    /// The kind as Kubernetes spells it: `HTTPRoute`.
+    pub fn as_str(self) -> &'static str {
+        self.names().1
+    }
+
+    /// The group of the API it belongs to; empty for the core group.
+    pub fn group(self) -> &'static str {
+        self.names().0
+    }
+
+    /// Whether objects of this kind are in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        !matches!(self, Self::GatewayClass | Self::IngressClass)
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
+        const GATEWAY: &str = "gateway.networking.k8s.io";
+        const KONG: &str = "configuration.konghq.com";
+        match self {
+            Self::HTTPRoute => (GATEWAY, "HTTPRoute"),
+            Self::GRPCRoute => (GATEWAY, "GRPCRoute"),
+            Self::TCPRoute => (GATEWAY, "TCPRoute"),
+            Self::TLSRoute => (GATEWAY, "TLSRoute"),
+            Self::UDPRoute => (GATEWAY, "UDPRoute"),
+            Self::Ingress => ("networking.k8s.io", "Ingress"),
+            Self::TCPIngress => (KONG, "TCPIngress"),
+            Self::UDPIngress => (KONG, "UDPIngress"),
+            Self::KongServiceFacade => (FACADE_GROUP, "KongServiceFacade"),
+            Self::KongService => (KONG, "KongService"),
+            Self::Service => ("", "Service"),
+            Self::ReferenceGrant => (GATEWAY, "ReferenceGrant"),
+            Self::Gateway => (GATEWAY, "Gateway"),
+            Self::GatewayClass => (GATEWAY, "GatewayClass"),
+            Self::IngressClass => ("networking.k8s.io", "IngressClass"),
+            Self::ControlPlane => ("gateway-operator.konghq.com", "ControlPlane"),
+        }
+    }
+}
+
+/// Whether an annotation of this key is read at all.
+pub fn is_read(annotation: &str) -> bool {
+    // No dot or slash at its end: Kong's controllers compare this prefix (`konghq.community/x` counts).
+    annotation.starts_with(KONG_ANNOTATIONS)
+        || annotation.starts_with(HYBRID_ROUTES)
+        || [INGRESS_CLASS, IS_DEFAULT_CLASS].contains(&annotation)
+}
+
+/// How the annotations of a Service start that all Services of one Kong service must agree on.
+pub const KONG_ANNOTATIONS: &str = "konghq.com";
+
+/// How the annotations of a KongService start that name the routes it was made from.
+pub const HYBRID_ROUTES: &str = "gateway-operator.konghq.com/hybrid-routes";
+
+/// The annotation that names the class of an Ingress and of Kong's own kinds.
+pub const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
+
+/// The annotation of the IngressClass that objects without a class belong to.
+pub const IS_DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// The group of KongServiceFacades.
+pub const FACADE_GROUP: &str = "incubator.ingress-controller.konghq.com";

@@ -1,0 +1,32 @@
+//! Kubernetes objects in, the mapping out.
+//!
+//! ```text
+//! Object ──> graph (objects and who refers to whom) ──> claims (this object makes that name)
+//!                                                          │
+//!            Snapshot, changes <── entries <── groups (all claims on one name)
+//! ```
+//! Pure: no clock, no client, and the same objects in any order give the same mapping. The one
+//! decision: what Kong's controllers do object by object is written down as claims on names, and
+//! what a name stands for is decided per name, from all its claims. So one changed object costs
+//! the names it claims and those of the objects that refer to it, however many others there are.
+//!
+//! The names are those of Kong Ingress Controller 3.4 to 3.5 and Kong Operator 2.0 to 2.3; each
+//! file names the source file of its rules.
+
+mod backend;
+mod facade;
+mod gateway;
+mod graph;
+mod group;
+mod grpcroute;
+mod httproute;
+mod index;
+mod ingress;
+mod kongservice;
+mod l4ingress;
+mod l4route;
+mod settings;
+mod store;
+
+pub use index::{Change, Dropped, Index};
+pub use settings::{Flavor, Settings, Switch};

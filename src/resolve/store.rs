@@ -1,0 +1,361 @@
+//! What is kept of an object.
+//!
+//! In: an [`Object`] as it is read. Out: a [`Stored`], a few hundred bytes, with numbers in place of
+//! the objects it refers to. The one decision: what makes no difference to the mapping is not kept,
+//! so an update that changes nothing that matters is equal to what is there, and costs nothing.
+
+use std::collections::BTreeSet;
+
+use crate::kubernetes::types::{
+    BackendRef, FACADE_GROUP, FacadeSpec, GatewaySpec, HYBRID_ROUTES, INGRESS_CLASS,
+    IngressBackend, IngressPort, IngressSpec, KONG_ANNOTATIONS, KongServiceSpec, L4IngressSpec,
+    Metadata, ParentRef, RouteRule, RouteSpec,
+};
+use crate::kubernetes::{Object, ObjectKind, Spec};
+use crate::resolve::graph::{Graph, Id};
+use crate::resolve::httproute::effective_timeout_ms;
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Stored {
+    Route(Route),
+    Ingress(Ingress),
+    L4Ingress(L4Ingress),
+    Facade(Facade),
+    KongService(KongService),
+    Service(Service),
+    Gateway(Gateway),
+    GatewayClass { is_of_kong: bool },
+}
+
+/// A route of any kind.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Route {
+    pub(crate) parents: Box<[Parent]>,
+    /// Of GRPCRoutes only.
+    pub(crate) hostnames: Box<[Box<str>]>,
+    pub(crate) rules: Box<[Rule]>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Parent {
+    /// `None` where it is a Service: such a route is a mesh's.
+    pub(crate) gateway: Option<Id>,
+    /// The one listener, if not all.
+    pub(crate) section: Option<Box<str>>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Rule {
+    pub(crate) refs: Box<[Ref]>,
+    /// Milliseconds.
+    pub(crate) timeout: u64,
+    pub(crate) matches_query_params: bool,
+}
+
+/// A backend of a rule. Their order here is of no meaning but the same everywhere.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ref {
+    /// The Service; for another kind the Service that would have its name.
+    pub(crate) service: Id,
+    pub(crate) port: Option<i32>,
+    pub(crate) weight: Option<i32>,
+    pub(crate) is_service: bool,
+    pub(crate) names_namespace: bool,
+    /// What else tells it from others: group and kind where it is no Service, and filters.
+    pub(crate) extra: Option<Box<str>>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Ingress {
+    pub(crate) class: Option<Box<str>>,
+    pub(crate) created: Option<Box<str>>,
+    /// Those of its paths, each once.
+    pub(crate) backends: Box<[IngressTarget]>,
+    pub(crate) default: DefaultBackend,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum DefaultBackend {
+    None,
+    /// One that Kong's controllers refuse. It counts as the oldest all the same.
+    Unknown,
+    To(IngressTarget),
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum IngressTarget {
+    Service { service: Id, port: ServicePort },
+    Facade(Id),
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum ServicePort {
+    Number(i32),
+    Name(Box<str>),
+    Implicit,
+}
+
+/// A TCPIngress or UDPIngress.
+#[derive(Debug, PartialEq)]
+pub(crate) struct L4Ingress {
+    pub(crate) class: Option<Box<str>>,
+    /// Service and port of each rule.
+    pub(crate) backends: Box<[(Id, i32)]>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Facade {
+    pub(crate) class: Option<Box<str>>,
+    pub(crate) service: Id,
+    pub(crate) port: Option<i32>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct KongService {
+    /// What Kong's metrics show.
+    pub(crate) label: Box<str>,
+    /// The routes it was made from; none where a user made it.
+    pub(crate) routes: Box<[Id]>,
+    /// The Service that its host is the name of.
+    pub(crate) service: Option<Id>,
+    pub(crate) port: Option<i32>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Service {
+    /// Those that the Services of one Kong service must agree on.
+    pub(crate) annotations: Box<[(Box<str>, Box<str>)]>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Gateway {
+    pub(crate) class: Id,
+    pub(crate) listeners: Box<[Listener]>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Listener {
+    pub(crate) name: Box<str>,
+    pub(crate) hostname: Option<Box<str>>,
+}
+
+impl Stored {
+    /// What is kept of an object. `None` for the kinds that are kept elsewhere, all of them few.
+    pub(crate) fn of(object: Object, graph: &mut Graph) -> Option<Self> {
+        let Object { metadata, spec } = object;
+        Some(match spec {
+            Spec::HTTPRoute(route)
+            | Spec::TCPRoute(route)
+            | Spec::TLSRoute(route)
+            | Spec::UDPRoute(route) => {
+                let route = RouteSpec { hostnames: Vec::new(), ..route };
+                Self::Route(Route::of(route, &metadata.namespace, graph))
+            }
+            Spec::GRPCRoute(route) => Self::Route(Route::of(route, &metadata.namespace, graph)),
+            Spec::Ingress(ingress) => Self::Ingress(Ingress::of(ingress, &metadata, graph)),
+            Spec::TCPIngress(ingress) | Spec::UDPIngress(ingress) => {
+                Self::L4Ingress(L4Ingress::of(&ingress, &metadata, graph))
+            }
+            Spec::KongServiceFacade(FacadeSpec { backend_ref }) => Self::Facade(Facade {
+                class: class_of(&metadata, None),
+                service: graph.id(ObjectKind::Service, &metadata.namespace, &backend_ref.name),
+                port: backend_ref.port,
+            }),
+            Spec::KongService(spec) => Self::KongService(KongService::of(&spec, &metadata, graph)),
+            Spec::Service => Self::Service(Service::of(metadata)),
+            Spec::Gateway(gateway) => Self::Gateway(Gateway::of(gateway, graph)),
+            Spec::GatewayClass(class) => {
+                Self::GatewayClass { is_of_kong: class.controller_name.starts_with(CONTROLLERS) }
+            }
+            Spec::ReferenceGrant(_) | Spec::IngressClass(_) | Spec::ControlPlane(_) => return None,
+        })
+    }
+
+    /// What it refers to.
+    pub(crate) fn references(&self) -> BTreeSet<Id> {
+        match self {
+            Self::Route(Route { parents, rules, .. }) => {
+                let gateways = parents.iter().filter_map(|parent| parent.gateway);
+                let services = rules.iter().flat_map(|rule| &rule.refs).map(|one| one.service);
+                gateways.chain(services).collect()
+            }
+            Self::Ingress(Ingress { backends, default, .. }) => {
+                let default = match default {
+                    DefaultBackend::To(target) => Some(target),
+                    DefaultBackend::None | DefaultBackend::Unknown => None,
+                };
+                let target = |target: &IngressTarget| match target {
+                    IngressTarget::Service { service: id, .. } | IngressTarget::Facade(id) => *id,
+                };
+                backends.iter().chain(default).map(target).collect()
+            }
+            Self::L4Ingress(ingress) => ingress.backends.iter().map(|(id, _)| *id).collect(),
+            Self::Facade(facade) => BTreeSet::from([facade.service]),
+            Self::KongService(KongService { routes, service, .. }) => {
+                routes.iter().copied().chain(*service).collect()
+            }
+            Self::Gateway(gateway) => BTreeSet::from([gateway.class]),
+            Self::Service(_) | Self::GatewayClass { .. } => BTreeSet::new(),
+        }
+    }
+}
+
+impl Route {
+    fn of(route: RouteSpec, namespace: &str, graph: &mut Graph) -> Self {
+        let parent = |ParentRef { kind, namespace: own, name, section_name }, graph: &mut Graph| {
+            let gateway =
+                || graph.id(ObjectKind::Gateway, own.as_deref().unwrap_or(namespace), &name);
+            let is_service = kind.as_deref() == Some("Service");
+            Parent { gateway: (!is_service).then(gateway), section: section_name.map(Into::into) }
+        };
+        Self {
+            parents: route.parent_refs.into_iter().map(|one| parent(one, graph)).collect(),
+            hostnames: route.hostnames.into_iter().map(Into::into).collect(),
+            rules: route.rules.into_iter().map(|rule| Rule::of(rule, namespace, graph)).collect(),
+        }
+    }
+}
+
+impl Rule {
+    fn of(rule: RouteRule, namespace: &str, graph: &mut Graph) -> Self {
+        let RouteRule { backend_refs, timeouts, matches_query_params } = rule;
+        Self {
+            refs: backend_refs.into_iter().map(|one| Ref::of(one, namespace, graph)).collect(),
+            timeout: effective_timeout_ms(timeouts.backend_request.as_deref()),
+            matches_query_params,
+        }
+    }
+}
+
+impl Ref {
+    fn of(backend: BackendRef, route_namespace: &str, graph: &mut Graph) -> Self {
+        let BackendRef { group, kind, namespace, name, port, weight, filters } = backend;
+        let is_core = group.as_deref().is_none_or(|group| ["", "core"].contains(&group));
+        let is_service = is_core && kind.as_deref() == Some("Service");
+        let own = namespace.as_deref().unwrap_or(route_namespace);
+        let extra = (!is_service || filters.is_some())
+            .then(|| format!("{group:?} {kind:?} {}", filters.unwrap_or_default()).into());
+        Self {
+            service: graph.id(ObjectKind::Service, own, &name),
+            port,
+            weight,
+            is_service,
+            names_namespace: namespace.is_some(),
+            extra,
+        }
+    }
+}
+
+impl Ingress {
+    fn of(ingress: IngressSpec, metadata: &Metadata, graph: &mut Graph) -> Self {
+        let namespace = &metadata.namespace;
+        let mut backends = Vec::new();
+        for path in ingress.rules.into_iter().flat_map(|rule| rule.http.paths) {
+            let target = IngressTarget::of(path.backend, namespace, graph);
+            backends.extend(target.filter(|target| !backends.contains(target)));
+        }
+        let default = match ingress.default_backend {
+            None => DefaultBackend::None,
+            Some(backend) => IngressTarget::of(backend, namespace, graph)
+                .map_or(DefaultBackend::Unknown, DefaultBackend::To),
+        };
+        Self {
+            class: class_of(metadata, ingress.ingress_class_name),
+            created: metadata.creation_timestamp.as_deref().map(Into::into),
+            backends: backends.into(),
+            default,
+        }
+    }
+}
+
+impl IngressTarget {
+    fn of(backend: IngressBackend, namespace: &str, graph: &mut Graph) -> Option<Self> {
+        if let Some(service) = backend.service {
+            let port = match service.port {
+                IngressPort { number: Some(number @ 1..), .. } => ServicePort::Number(number),
+                IngressPort { name: Some(name), .. } if !name.is_empty() => {
+                    ServicePort::Name(name.into())
+                }
+                IngressPort { .. } => ServicePort::Implicit,
+            };
+            let service = graph.id(ObjectKind::Service, namespace, &service.name);
+            return Some(Self::Service { service, port });
+        }
+        let resource = backend.resource?;
+        let is_facade = resource.kind == ObjectKind::KongServiceFacade.as_str()
+            && resource.api_group.as_deref() == Some(FACADE_GROUP);
+        let facade = || graph.id(ObjectKind::KongServiceFacade, namespace, &resource.name);
+        is_facade.then(facade).map(Self::Facade)
+    }
+}
+
+impl L4Ingress {
+    fn of(ingress: &L4IngressSpec, metadata: &Metadata, graph: &mut Graph) -> Self {
+        let mut backends = Vec::new();
+        for rule in &ingress.rules {
+            let name = &rule.backend.service_name;
+            let service = graph.id(ObjectKind::Service, &metadata.namespace, name);
+            backends.push((service, rule.backend.service_port));
+        }
+        Self { class: class_of(metadata, None), backends: backends.into() }
+    }
+}
+
+impl KongService {
+    fn of(spec: &KongServiceSpec, metadata: &Metadata, graph: &mut Graph) -> Self {
+        let mut routes = Vec::new();
+        for (key, value) in &metadata.annotations {
+            let Some(suffix) = key.strip_prefix(HYBRID_ROUTES) else { continue };
+            let kind = match suffix {
+                "" | "-HTTPRoute" => ObjectKind::HTTPRoute,
+                "-GRPCRoute" => ObjectKind::GRPCRoute,
+                "-TLSRoute" => ObjectKind::TLSRoute,
+                "-TCPRoute" => ObjectKind::TCPRoute,
+                "-UDPRoute" => ObjectKind::UDPRoute,
+                _ => continue,
+            };
+            // `namespace/name,namespace/name`: hybridgateway/metadata/annotation.go.
+            let named = value.split(',').filter_map(|route| route.trim().split_once('/'));
+            routes.extend(named.map(|(namespace, name)| graph.id(kind, namespace, name)));
+        }
+        let name = spec.name.as_deref().filter(|name| !name.is_empty());
+        let mut host = spec.host.split('.');
+        let service = match (host.next(), host.next(), host.next()) {
+            (Some(service), Some(namespace), None | Some("svc")) if routes.is_empty() => {
+                Some(graph.id(ObjectKind::Service, namespace, service))
+            }
+            _ => None,
+        };
+        let label = name.unwrap_or(&spec.host).into();
+        Self { label, routes: routes.into(), service, port: spec.port }
+    }
+}
+
+impl Service {
+    fn of(metadata: Metadata) -> Self {
+        let annotations = metadata.annotations.into_iter();
+        let annotations = annotations.filter(|(key, _)| key.starts_with(KONG_ANNOTATIONS));
+        Self { annotations: annotations.map(|(key, value)| (key.into(), value.into())).collect() }
+    }
+}
+
+impl Gateway {
+    fn of(gateway: GatewaySpec, graph: &mut Graph) -> Self {
+        let listeners = gateway.listeners.into_iter();
+        let listeners = listeners
+            .map(|one| Listener { name: one.name.into(), hostname: one.hostname.map(Into::into) });
+        Self {
+            class: graph.id(ObjectKind::GatewayClass, "", &gateway.gateway_class_name),
+            listeners: listeners.collect(),
+        }
+    }
+}
+
+/// The class of an object: its annotation, else its own field.
+fn class_of(metadata: &Metadata, field: Option<String>) -> Option<Box<str>> {
+    let annotation = metadata.annotation(INGRESS_CLASS).filter(|class| !class.is_empty());
+    annotation.map(Into::into).or_else(|| field.map(Into::into))
+}
+
+/// How the names of Kong's Gateway controllers start.
+const CONTROLLERS: &str = "konghq.com/";
