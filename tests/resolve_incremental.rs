@@ -28,7 +28,7 @@ enum Event {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn changes_add_up_to_the_mapping_of_what_is_left(
@@ -74,6 +74,28 @@ proptest! {
         take_up(&mut told, index.changes());
         prop_assert!(told.is_empty());
     }
+}
+
+#[test]
+fn a_union_is_in_the_order_of_names_whatever_came_first() {
+    let named = |name: &str, routes: &str| {
+        let spec = "{name: http.web-echo-80.1.cp1.2, host: echo.web.svc}";
+        manifest("configuration.konghq.com/v1alpha1", "KongService", name, routes, spec)
+    };
+    let cluster = [
+        named("web/b", "{}"),
+        service("web/echo"),
+        httproute("web/a", &[&rule(&["{name: echo, port: 80}"])]),
+        named("web/a", "{gateway-operator.konghq.com/hybrid-routes: web/a}"),
+    ];
+    let mut backwards = cluster.clone();
+    backwards.reverse();
+    let mapping = cluster::mapping(&operator(), &cluster);
+    assert_eq!(mapping, cluster::mapping(&operator(), &backwards));
+    assert_eq!(
+        mapping[0],
+        "http.web-echo-80.1.cp1.2 -> web/echo:80*1 web/echo < HTTPRoute web/a:0 KongService web/b"
+    );
 }
 
 #[test]

@@ -70,8 +70,31 @@ impl Quick {
     }
 
     fn at_difference(&mut self, previous: &[u8], bytes: &[u8]) -> Option<Kept> {
-        let kept = self.resume(common_prefix(previous, bytes), previous, bytes)?;
+        let equal = common_prefix(previous, bytes);
+        let kept = if equal > self.layout.name.end as usize {
+            self.resume(equal, previous, bytes)?
+        } else {
+            self.renamed(previous, bytes).or_else(|| self.whole_line(bytes))?
+        };
         (self.layout.end as usize <= MAX_LINE).then_some(kept)
+    }
+
+    /// Another metric with the labels of the line before, as `_bucket`, `_count` and `_sum` follow
+    /// each other where Kong prints a histogram in one piece: compares from the brace on.
+    fn renamed(&mut self, previous: &[u8], bytes: &[u8]) -> Option<Kept> {
+        let (old, new) = (self.layout.name.end as usize, name_length(bytes)?);
+        let (previous, rest) = (previous.get(old..)?, bytes.get(new..)?);
+        if !previous.starts_with(b"{") {
+            return None;
+        }
+        // Counted from the brace, the layout is that of a line without a name.
+        self.shift(0, old, 0);
+        self.layout.name = Span::default();
+        let kept = self.resume(common_prefix(previous, rest), previous, rest)?;
+        self.shift(0, 0, new);
+        self.layout.name.end = new as u32;
+        self.layout.end += new as u32;
+        Some(Kept { name: false, ..kept })
     }
 
     /// Makes the next call start from nothing: the line before it was read by somebody else.
@@ -88,9 +111,6 @@ impl Quick {
     /// Finds what still holds after `equal` bytes that are the previous line's; reads on from there.
     #[inline]
     fn resume(&mut self, equal: usize, previous: &[u8], bytes: &[u8]) -> Option<Kept> {
-        if equal <= self.layout.name.end as usize {
-            return self.whole_line(bytes);
-        }
         // Labels whose closing quote is among the equal bytes are as they were.
         let labels = &mut self.layout.labels;
         let mut same = 0;
@@ -153,7 +173,7 @@ impl Quick {
         self.labels(index + 1, end + 1, previous, bytes)
     }
 
-    /// Moves the labels from `index` on by the distance from `from` to `to`.
+    /// Moves the labels from `index` on, and the value, by the distance from `from` to `to`.
     #[inline]
     fn shift(&mut self, index: usize, from: usize, to: usize) {
         let distance = (to as u32).wrapping_sub(from as u32);
@@ -164,6 +184,7 @@ impl Quick {
         for label in self.layout.labels.iter_mut().skip(index) {
             *label = LabelSpan { name: moved(label.name), value: moved(label.value) };
         }
+        self.layout.value = moved(self.layout.value);
     }
 
     /// Reads on behind the closing quote of label `count - 1`. The labels from `count` on are those
@@ -351,7 +372,8 @@ mod tests {
         }
         assert!(kept.labels <= bt.labels.len());
         for (x, y) in at.labels.iter().zip(&bt.labels).take(kept.labels) {
-            assert_eq!((x, x.name.of(a), x.value.of(a)), (y, y.name.of(b), y.value.of(b)));
+            assert_eq!((x.name.of(a), x.value.of(a)), (y.name.of(b), y.value.of(b)));
+            assert!(!kept.name || x == y);
         }
         if kept.label_names {
             let names = |l: &Layout, line| {

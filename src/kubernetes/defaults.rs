@@ -3,7 +3,8 @@
 //! In: an object as a user writes it. Out: the same as `kubectl get` would show it, as far as it is
 //! read. The defaults are those of the CRDs of Gateway API 1.x and of Kong Operator 2.3.
 
-use super::types::{BackendRef, ControlPlaneSpec, Object, RouteSpec, Spec};
+use super::object::{Object, Spec};
+use super::types::{BackendRef, ControlPlaneSpec, RouteSpec};
 
 /// Fills in what is absent. An object that is complete stays as it is. `api_version` is the
 /// manifest's: a ControlPlane of v1beta1 has no default to fill in.

@@ -15,7 +15,7 @@ use serde::de::{
 use serde_json::Value;
 
 use super::defaults;
-use super::types::{Metadata, Object, ObjectKind, Spec};
+use super::object::{Metadata, Object, ObjectKind, Spec};
 use crate::mapping::name::{is_label, is_subdomain};
 
 /// What some manifests hold.

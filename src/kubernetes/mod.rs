@@ -6,7 +6,8 @@
 
 pub mod defaults;
 pub mod manifest;
+pub mod object;
 mod thin;
 pub mod types;
 
-pub use types::{Key, Metadata, Object, ObjectKind, Spec};
+pub use object::{Key, Metadata, Object, ObjectKind, Spec};

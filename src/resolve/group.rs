@@ -107,11 +107,12 @@ fn meaning(world: &World, claims: &[Claim]) -> Option<Meaning> {
     (!annotations.is_empty()).then(disagreement)
 }
 
-/// The claims that decide: the first of the combined ones, and the first of each object.
+/// The claims that decide: the first of the combined ones, and the first of each object. In the
+/// order of the objects' names: their numbers tell only which came first.
 fn leaders(world: &World, claims: &[Claim]) -> Vec<Claim> {
-    let mut leaders = BTreeMap::<Option<Id>, Claim>::new();
+    let mut leaders = BTreeMap::<Option<(ObjectKind, &str, &str)>, Claim>::new();
     for claim in claims {
-        let of = (claim.way == Way::Own).then_some(claim.object);
+        let of = (claim.way == Way::Own).then(|| world.graph.key(claim.object));
         let leader = leaders.entry(of).or_insert(*claim);
         if rule_key(world, *claim).lt(rule_key(world, *leader)) {
             *leader = *claim;

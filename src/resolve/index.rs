@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 
-use crate::kubernetes::types::{
-    ControlPlaneSpec, IS_DEFAULT_CLASS, IngressClassSpec, ReferenceGrantSpec,
-};
+use crate::kubernetes::object::IS_DEFAULT_CLASS;
+use crate::kubernetes::types::{ControlPlaneSpec, IngressClassSpec, ReferenceGrantSpec};
 use crate::kubernetes::{Key, Object, ObjectKind, Spec};
 use crate::mapping::Snapshot;
 use crate::mapping::snapshot::{Builder, Entry, Owner};

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::kubernetes::object::{FACADE_GROUP, HYBRID_ROUTES, INGRESS_CLASS, KONG_ANNOTATIONS};
 use crate::kubernetes::types::{
-    BackendRef, FACADE_GROUP, FacadeSpec, GatewaySpec, HYBRID_ROUTES, INGRESS_CLASS,
-    IngressBackend, IngressPort, IngressSpec, KONG_ANNOTATIONS, KongServiceSpec, L4IngressSpec,
-    Metadata, ParentRef, RouteRule, RouteSpec,
+    BackendRef, FacadeSpec, GatewaySpec, IngressBackend, IngressPort, IngressSpec, KongServiceSpec,
+    L4IngressSpec, ParentRef, RouteRule, RouteSpec,
 };
-use crate::kubernetes::{Object, ObjectKind, Spec};
+use crate::kubernetes::{Metadata, Object, ObjectKind, Spec};
 use crate::resolve::graph::{Graph, Id};
 use crate::resolve::httproute::effective_timeout_ms;
 

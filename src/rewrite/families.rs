@@ -23,6 +23,10 @@ pub(super) struct Families {
     /// The family that TYPE named last; its samples may carry suffixes.
     current: Vec<u8>,
     kind: Kind,
+    /// The names of samples since the last metadata, and whether they pass: where Kong prints each
+    /// histogram in one piece, three of them take turns.
+    recent: [(Vec<u8>, bool); 4],
+    next_recent: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -44,7 +48,16 @@ pub(super) enum Verdict {
 impl Families {
     pub(super) fn new(filter: Arc<FamilyFilter>, selection: Selection) -> Self {
         let kind = Kind::Other;
-        Self { filter, selection, seen: HashMap::new(), size: 0, current: Vec::new(), kind }
+        Self {
+            filter,
+            selection,
+            seen: HashMap::new(),
+            size: 0,
+            current: Vec::new(),
+            kind,
+            recent: Default::default(),
+            next_recent: 0,
+        }
     }
 
     /// A HELP line of `name` (quotes and all).
@@ -69,6 +82,7 @@ impl Families {
         self.current.clear();
         self.current.extend_from_slice(name);
         self.kind = kind;
+        self.recent.iter_mut().for_each(|(name, _)| name.clear());
         if !self.passes(name) {
             return Verdict::Unselected;
         }
@@ -86,6 +100,9 @@ impl Families {
     /// The first of a run of samples named `name`: whether they pass.
     pub(super) fn sample(&mut self, name: &[u8]) -> bool {
         let name = unquoted(name);
+        if let Some((_, passes)) = self.recent.iter().find(|(recent, _)| recent == name) {
+            return *passes;
+        }
         let is_current = name.strip_prefix(self.current.as_slice()).is_some_and(|suffix| {
             suffix.is_empty()
                 || (self.kind != Kind::Other && matches!(suffix, b"_sum" | b"_count"))
@@ -98,6 +115,12 @@ impl Families {
             seen.sample = true;
         }
         self.current = current;
+        self.next_recent = (self.next_recent + 1) % self.recent.len();
+        if let Some((recent, was)) = self.recent.get_mut(self.next_recent) {
+            recent.clear();
+            recent.extend_from_slice(name);
+            *was = passes;
+        }
         passes
     }
 

@@ -80,6 +80,7 @@ impl Decider {
 
     /// Decides what becomes of a sample. `kept` says what it shares with the one decided before.
     pub(super) fn decide(&mut self, line: &[u8], layout: &Layout, kept: Kept, stats: &mut Stats) {
+        let metric = self.decision.metric;
         if !kept.name {
             let name = layout.name.of(line);
             self.decision.passes = self.families.sample(name);
@@ -90,7 +91,7 @@ impl Decider {
                 _ => Metric::Plain,
             };
         }
-        if !(kept.name && kept.label_names) {
+        if !kept.label_names || metric != self.decision.metric {
             self.decision.shape = self.shape(line, layout);
         }
         (self.decision.action, self.decision.labels) =

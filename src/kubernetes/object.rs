@@ -1,0 +1,225 @@
+//! Objects of any kind, their names and kinds, and the annotations that are read of them.
+
+use serde::Deserialize;
+
+use super::thin;
+use super::types::{
+    ControlPlaneSpec, FacadeSpec, GatewayClassSpec, GatewaySpec, IngressClassSpec, IngressSpec,
+    KongServiceSpec, L4IngressSpec, ReferenceGrantSpec, RouteSpec,
+};
+
+/// One object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Its name and what else is read of the metadata.
+    pub metadata: Metadata,
+    /// Its kind and content.
+    pub spec: Spec,
+}
+
+/// What an object is called. No two objects have the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its namespace; empty for the kinds that have none.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+/// The kinds that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // the names say it
+pub enum ObjectKind {
+    HTTPRoute,
+    GRPCRoute,
+    TCPRoute,
+    TLSRoute,
+    UDPRoute,
+    Ingress,
+    TCPIngress,
+    UDPIngress,
+    KongServiceFacade,
+    KongService,
+    Service,
+    ReferenceGrant,
+    Gateway,
+    GatewayClass,
+    IngressClass,
+    ControlPlane,
+}
+
+/// Kind and content.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // the names say it
+pub enum Spec {
+    HTTPRoute(RouteSpec),
+    GRPCRoute(RouteSpec),
+    TCPRoute(RouteSpec),
+    TLSRoute(RouteSpec),
+    UDPRoute(RouteSpec),
+    Ingress(IngressSpec),
+    TCPIngress(L4IngressSpec),
+    UDPIngress(L4IngressSpec),
+    KongServiceFacade(FacadeSpec),
+    KongService(KongServiceSpec),
+    /// Nothing but its annotations is read.
+    Service,
+    ReferenceGrant(ReferenceGrantSpec),
+    Gateway(GatewaySpec),
+    GatewayClass(GatewayClassSpec),
+    IngressClass(IngressClassSpec),
+    ControlPlane(ControlPlaneSpec),
+}
+
+/// What is read of `metadata`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Metadata {
+    /// The name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+    /// The namespace; empty where none is given.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub namespace: String,
+    /// When it was created, RFC 3339 in UTC as API servers write it: texts sort as times do.
+    pub creation_timestamp: Option<String>,
+    /// The annotations that are read at all ([`is_read`]), sorted by key.
+    #[serde(deserialize_with = "thin::annotations")]
+    pub annotations: Vec<(String, String)>,
+}
+
+impl Object {
+    /// What it is called.
+    pub fn key(&self) -> Key {
+        Key::new(self.spec.kind(), &self.metadata.namespace, &self.metadata.name)
+    }
+}
+
+impl Key {
+    /// The key of an object; `namespace` is empty for the kinds that have none.
+    pub fn new(kind: ObjectKind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl Metadata {
+    /// The value of an annotation that is read.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Spec {
+    /// The kind.
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Self::HTTPRoute(_) => ObjectKind::HTTPRoute,
+            Self::GRPCRoute(_) => ObjectKind::GRPCRoute,
+            Self::TCPRoute(_) => ObjectKind::TCPRoute,
+            Self::TLSRoute(_) => ObjectKind::TLSRoute,
+            Self::UDPRoute(_) => ObjectKind::UDPRoute,
+            Self::Ingress(_) => ObjectKind::Ingress,
+            Self::TCPIngress(_) => ObjectKind::TCPIngress,
+            Self::UDPIngress(_) => ObjectKind::UDPIngress,
+            Self::KongServiceFacade(_) => ObjectKind::KongServiceFacade,
+            Self::KongService(_) => ObjectKind::KongService,
+            Self::Service => ObjectKind::Service,
+            Self::ReferenceGrant(_) => ObjectKind::ReferenceGrant,
+            Self::Gateway(_) => ObjectKind::Gateway,
+            Self::GatewayClass(_) => ObjectKind::GatewayClass,
+            Self::IngressClass(_) => ObjectKind::IngressClass,
+            Self::ControlPlane(_) => ObjectKind::ControlPlane,
+        }
+    }
+}
+
+impl ObjectKind {
+    /// Every kind.
+    pub const ALL: [Self; 16] = [
+        Self::HTTPRoute,
+        Self::GRPCRoute,
+        Self::TCPRoute,
+        Self::TLSRoute,
+        Self::UDPRoute,
+        Self::Ingress,
+        Self::TCPIngress,
+        Self::UDPIngress,
+        Self::KongServiceFacade,
+        Self::KongService,
+        Self::Service,
+        Self::ReferenceGrant,
+        Self::Gateway,
+        Self::GatewayClass,
+        Self::IngressClass,
+        Self::ControlPlane,
+    ];
+
+    /// The kind of a manifest with this `apiVersion` and `kind`; any version of the group will do.
+    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        Self::ALL.into_iter().find(|own| own.names() == (group, kind))
+    }
+
+    /// The kind as Kubernetes spells it: `HTTPRoute`.
+    pub fn as_str(self) -> &'static str {
+        self.names().1
+    }
+
+    /// The group of the API it belongs to; empty for the core group.
+    pub fn group(self) -> &'static str {
+        self.names().0
+    }
+
+    /// Whether objects of this kind are in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        !matches!(self, Self::GatewayClass | Self::IngressClass)
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
+        const GATEWAY: &str = "gateway.networking.k8s.io";
+        const KONG: &str = "configuration.konghq.com";
+        match self {
+            Self::HTTPRoute => (GATEWAY, "HTTPRoute"),
+            Self::GRPCRoute => (GATEWAY, "GRPCRoute"),
+            Self::TCPRoute => (GATEWAY, "TCPRoute"),
+            Self::TLSRoute => (GATEWAY, "TLSRoute"),
+            Self::UDPRoute => (GATEWAY, "UDPRoute"),
+            Self::Ingress => ("networking.k8s.io", "Ingress"),
+            Self::TCPIngress => (KONG, "TCPIngress"),
+            Self::UDPIngress => (KONG, "UDPIngress"),
+            Self::KongServiceFacade => (FACADE_GROUP, "KongServiceFacade"),
+            Self::KongService => (KONG, "KongService"),
+            Self::Service => ("", "Service"),
+            Self::ReferenceGrant => (GATEWAY, "ReferenceGrant"),
+            Self::Gateway => (GATEWAY, "Gateway"),
+            Self::GatewayClass => (GATEWAY, "GatewayClass"),
+            Self::IngressClass => ("networking.k8s.io", "IngressClass"),
+            Self::ControlPlane => ("gateway-operator.konghq.com", "ControlPlane"),
+        }
+    }
+}
+
+/// Whether an annotation of this key is read at all.
+pub fn is_read(annotation: &str) -> bool {
+    // No dot or slash at its end: Kong's controllers compare this prefix (`konghq.community/x` counts).
+    annotation.starts_with(KONG_ANNOTATIONS)
+        || annotation.starts_with(HYBRID_ROUTES)
+        || [INGRESS_CLASS, IS_DEFAULT_CLASS].contains(&annotation)
+}
+
+/// How the annotations of a Service start that all Services of one Kong service must agree on.
+pub const KONG_ANNOTATIONS: &str = "konghq.com";
+
+/// How the annotations of a KongService start that name the routes it was made from.
+pub const HYBRID_ROUTES: &str = "gateway-operator.konghq.com/hybrid-routes";
+
+/// The annotation that names the class of an Ingress and of Kong's own kinds.
+pub const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
+
+/// The annotation of the IngressClass that objects without a class belong to.
+pub const IS_DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// The group of KongServiceFacades.
+pub const FACADE_GROUP: &str = "incubator.ingress-controller.konghq.com";
