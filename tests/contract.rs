@@ -6,7 +6,7 @@
 #[path = "common/rewriting.rs"]
 mod rewriting;
 
-use kong_metrics_exporter::rewrite::{FamilyFilter, LabelNames, Reason, Selection};
+use kong_metrics_exporter::rewrite::{FamilyFilter, LabelNames, Reason, Selection, Verdict};
 use rewriting::Setup;
 
 #[track_caller]
@@ -209,6 +209,22 @@ fn kongs_own_dictionary_is_read_on_the_way() {
     assert_eq!(outcome.utf8(), fill(5_242_880));
     let outcome = Setup::default().rewrite(fill(1_310_720));
     assert_eq!(outcome.stats.dictionary.unwrap().used_ratio(), 0.25);
+}
+
+#[test]
+fn the_first_record_alone_tells_whether_it_is_an_exposition() {
+    let verdict = |text: &str| {
+        let mut rewriter = Setup::default().rewriter();
+        rewriter.push(text.as_bytes(), &mut Vec::new());
+        rewriter.verdict()
+    };
+    assert_eq!(verdict("\n \n"), Verdict::Undecided);
+    assert_eq!(verdict("\nkong_x 1\n<html>\n"), Verdict::Exposition);
+    assert_eq!(verdict("# HELP kong_x y\n<html>\n"), Verdict::Exposition);
+    // A byte order mark, HTML, JSON: even if lines follow that are good by themselves.
+    assert_eq!(verdict("\u{feff}kong_x 1\nkong_y 2\n"), Verdict::SomethingElse);
+    assert_eq!(verdict("<html>\nkong_y 2\n"), Verdict::SomethingElse);
+    assert_eq!(verdict("{\"message\":\"no\"}\nkong_y 2\n"), Verdict::SomethingElse);
 }
 
 #[test]

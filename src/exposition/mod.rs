@@ -7,6 +7,7 @@
 
 pub mod frame;
 pub mod grammar;
+pub mod number;
 pub mod quick;
 
 #[cfg(test)]

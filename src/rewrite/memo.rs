@@ -127,9 +127,7 @@ impl Memo {
 
     #[cold]
     fn learn(&mut self, label: Label, name: &[u8]) -> Known {
-        if self.services.entries.len() + self.upstreams.entries.len() >= MAX_NAMES {
-            self.forget();
-        }
+        self.make_room();
         let Some((snapshot, labels)) = self.known_for.clone() else {
             return Known { text: Text::default(), by_route: false, first: None };
         };
@@ -158,6 +156,7 @@ impl Memo {
 
     #[cold]
     fn learn_route(&mut self, service: &[u8], route: &[u8], key: &[u8]) -> Text {
+        self.make_room();
         let Some((snapshot, labels)) = self.known_for.clone() else { return Text::default() };
         let name = std::str::from_utf8(service).unwrap_or_default();
         let resolved = mapping::resolve(&snapshot, Label::Service, name);
@@ -168,12 +167,16 @@ impl Memo {
         text::labels(&labels, &resolved.target, owner, &mut self.text);
         self.text.extend_from_slice(labels.kong_service().as_bytes());
         let text = Text { start, end: self.text.len() };
-        if self.routes.entries.len() >= MAX_NAMES {
-            self.routes = Names::default();
-        }
         let entry = |key| Entry { key, text, by_route: false, mapped: false, scrape: self.scrape };
         self.routes.add(key, entry);
         text
+    }
+
+    fn make_room(&mut self) {
+        let names = [&self.services, &self.upstreams, &self.routes];
+        if names.iter().map(|names| names.entries.len()).sum::<usize>() >= MAX_NAMES {
+            self.forget();
+        }
     }
 
     fn forget(&mut self) {

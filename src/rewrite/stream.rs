@@ -164,7 +164,7 @@ impl Rewriter {
                 let length = self.quick.layout().end as usize;
                 let line = &rest[..length];
                 if !self.decider.decision().holds(kept) {
-                    self.verdict = Verdict::Exposition;
+                    self.note_first(Verdict::Exposition);
                     self.decider.decide(line, self.quick.layout(), kept, &mut self.stats);
                 }
                 self.stats.samples_in += 1;
@@ -227,15 +227,20 @@ impl Rewriter {
         at
     }
 
+    /// Only the first record has a say: good lines behind a bad first one change nothing.
+    fn note_first(&mut self, verdict: Verdict) {
+        if self.verdict == Verdict::Undecided {
+            self.verdict = verdict;
+        }
+    }
+
     /// A line that is not of Kong's usual shape, or not a sample.
     fn by_grammar(&mut self, next: Next<'_>, line: &[u8], layout: &Layout) -> Passed {
-        if self.verdict == Verdict::Undecided {
-            self.verdict = match next {
-                Next::Line(Line::Blank, _) => Verdict::Undecided,
-                Next::Line(..) => Verdict::Exposition,
-                _ => Verdict::SomethingElse,
-            };
-        }
+        self.note_first(match next {
+            Next::Line(Line::Blank, _) => Verdict::Undecided,
+            Next::Line(..) => Verdict::Exposition,
+            _ => Verdict::SomethingElse,
+        });
         match next {
             _ if self.ended => self.drop(Reason::Malformed, line, 0, "nothing after # EOF"),
             Next::Line(Line::Blank | Line::Comment, _) | Next::More => Passed::AsItIs,
