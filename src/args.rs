@@ -3,6 +3,7 @@
 //! Every flag is declared here and below, and nowhere else, each with an environment twin. What is
 //! wrong is refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
+mod kubernetes;
 mod resolve;
 mod values;
 
@@ -22,6 +23,7 @@ use crate::sidecar::{self, ListenAddress};
 use crate::source::Source;
 use crate::telemetry;
 
+pub use kubernetes::Kubernetes;
 pub use resolve::{Output, Resolve};
 use values::{kong_url, positive_duration, telemetry_path};
 

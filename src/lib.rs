@@ -4,16 +4,18 @@
 //!  Kong :8100 ──> scrape ──> exposition ──> rewrite ──> serve ──> Prometheus, Datadog
 //!  (chunks)       (hyper)    (lines, nom)   (bytes)     (hyper)
 //!                                              ▲
-//!                                           mapping  <── a mapping file
-//!                                      (arc-swap snapshot)
-//!                                              ▲
-//!                                           resolve  <── kubernetes  <── manifests
+//!                                           mapping  <── source  <── a mapping file
+//!                                      (arc-swap snapshot)  ▲
+//!                                                        resolve  <── kubernetes  <── manifests
+//!                                                                         ▲
+//!                                                                      cluster  <── API server
 //! ```
 //! `exposition`, `rewrite`, `mapping`, `kubernetes` and `resolve` are pure: bytes or values in,
-//! bytes or values out, no async, no clock, no client. `sidecar` (scrape, serve) and `command` are
-//! the rim. A module imports only along these arrows.
+//! bytes or values out, no async, no clock, no client. `sidecar` (scrape, serve), `source`,
+//! `cluster` and `command` are the rim. A module imports only along these arrows.
 
 pub mod args;
+pub mod cluster;
 pub mod command;
 pub mod demo;
 pub mod exposition;

@@ -36,9 +36,17 @@ impl std::str::FromStr for Level {
             return Err("expected error, warn, info, debug, trace, off, or TARGET=LEVEL,…".into());
         }
         text.parse()
-            .map(Self)
+            .map(|targets| Self(without_kube(targets)))
             .map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
     }
+}
+
+/// kube warns at every attempt of what is told once here, and quotes whole answers. Who asks for
+/// debug, or names it, gets it.
+fn without_kube(targets: Targets) -> Targets {
+    let is_asked_for = targets.default_level() > Some(LevelFilter::INFO)
+        || targets.iter().any(|(target, _)| target.starts_with("kube"));
+    if is_asked_for { targets } else { targets.with_target("kube", LevelFilter::OFF) }
 }
 
 /// Sends all events of this process to stderr from now on. A second call does nothing.
@@ -89,6 +97,19 @@ mod tests {
         for bad in ["verbose", "inof", "", "a=b=c", "x=loud"] {
             assert!(bad.parse::<Level>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn kube_is_quiet_unless_asked_for() {
+        use tracing::Level as At;
+        let would_log = |level: &str| {
+            let Level(targets) = level.parse().unwrap();
+            targets.would_enable("kube_client::client", &At::WARN)
+        };
+        assert!(!would_log("info"));
+        assert!(!would_log("warn,hyper=debug"));
+        assert!(would_log("debug"));
+        assert!(would_log("info,kube_client=warn"));
     }
 
     #[test]
