@@ -63,8 +63,19 @@ pub async fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
 }
 
 pub async fn request(address: SocketAddr, line: &str, headers: &[&str]) -> Answer {
+    request_with_body(address, line, headers, "").await
+}
+
+/// The headers must say how long the body is.
+pub async fn request_with_body(
+    address: SocketAddr,
+    line: &str,
+    headers: &[&str],
+    body: &str,
+) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     send(&mut stream, line, headers).await;
+    stream.write_all(body.as_bytes()).await.unwrap();
     let is_head = line.starts_with("HEAD ");
     answer(&mut stream, Vec::new(), is_head).await
 }

@@ -163,12 +163,12 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
     timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("never came: {what}"))
 }
 
-/// A new folder for one process.
+/// A new folder for one process. In process namespaces of their own, several runs have one id.
 fn folder(name: &str) -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("{name}-{}-{next}", std::process::id()));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{now}-{next}"));
     fs::create_dir_all(&folder).unwrap();
     folder
 }

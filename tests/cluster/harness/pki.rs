@@ -1,0 +1,113 @@
+//! The keys of a cluster: nothing in, files out. What a cluster administrator's tool would make:
+//! two authorities, a certificate for each component, a key that signs ServiceAccount tokens.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use serde_json::{Value, json};
+
+/// A folder with certificates and keys.
+pub(crate) struct Pki(PathBuf);
+
+impl Pki {
+    pub(crate) fn make(folder: PathBuf) -> Self {
+        fs::create_dir_all(&folder).unwrap();
+        let pki = Self(folder);
+        let ca = pki.authority("ca");
+        let front_proxy = pki.authority("front-proxy-ca");
+        let server = ExtendedKeyUsagePurpose::ServerAuth;
+        let client = ExtendedKeyUsagePurpose::ClientAuth;
+        pki.certificate("apiserver", &ca, "kube-apiserver", None, server);
+        pki.certificate("admin", &ca, "admin", Some("system:masters"), client.clone());
+        let controllers = "system:kube-controller-manager";
+        pki.certificate("controllers", &ca, controllers, None, client.clone());
+        pki.certificate("front-proxy", &front_proxy, "front-proxy-client", None, client);
+        // The server takes ECDSA as well as RSA here; rcgen's ring makes no RSA keys.
+        let tokens = KeyPair::generate().unwrap();
+        fs::write(pki.file("tokens.key"), tokens.serialize_pem()).unwrap();
+        fs::write(pki.file("tokens.pub"), tokens.public_key_pem()).unwrap();
+        pki
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A file for clients that show the certificate `name` to the server.
+    pub(crate) fn kubeconfig(&self, name: &str, server: SocketAddr) -> PathBuf {
+        let user = json!({
+            "client-certificate": self.file(&format!("{name}.crt")),
+            "client-key": self.file(&format!("{name}.key")),
+        });
+        let path = self.file(&format!("{name}.kubeconfig"));
+        self.write_kubeconfig(&path, server, &user);
+        path
+    }
+
+    /// A file for clients that are `user` to the server.
+    pub(crate) fn write_kubeconfig(&self, path: &Path, server: SocketAddr, user: &Value) {
+        let ca = self.file("ca.crt");
+        let cluster = json!({"server": format!("https://{server}"), "certificate-authority": ca});
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "tests", "cluster": cluster}],
+            "users": [{"name": "tests", "user": user}],
+            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
+            "current-context": "tests",
+        });
+        fs::write(path, config.to_string()).unwrap();
+    }
+
+    fn authority(&self, name: &str) -> Issuer<'static, KeyPair> {
+        let key = KeyPair::generate().unwrap();
+        let mut params = named(name, None);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        fs::write(self.file(&format!("{name}.crt")), params.self_signed(&key).unwrap().pem())
+            .unwrap();
+        Issuer::new(params, key)
+    }
+
+    fn certificate(
+        &self,
+        file: &str,
+        authority: &Issuer<'static, KeyPair>,
+        name: &str,
+        organization: Option<&str>,
+        usage: ExtendedKeyUsagePurpose,
+    ) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = named(name, organization);
+        if usage == ExtendedKeyUsagePurpose::ServerAuth {
+            let names = ["localhost", "kubernetes", "kubernetes.default.svc"];
+            let names = names.map(|name| SanType::DnsName(Ia5String::try_from(name).unwrap()));
+            params.subject_alt_names = names.to_vec();
+            let addresses = [Ipv4Addr::LOCALHOST, SERVICE].map(|ip| SanType::IpAddress(ip.into()));
+            params.subject_alt_names.extend(addresses);
+        }
+        params.extended_key_usages = vec![usage];
+        let certificate = params.signed_by(&key, authority).unwrap();
+        fs::write(self.file(&format!("{file}.crt")), certificate.pem()).unwrap();
+        fs::write(self.file(&format!("{file}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+/// The address of the Service `kubernetes`.
+const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+
+fn named(name: &str, organization: Option<&str>) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.remove(DnType::CommonName);
+    params.distinguished_name.push(DnType::CommonName, name);
+    if let Some(organization) = organization {
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+    }
+    params
+}

@@ -1,0 +1,18 @@
+//! Tests against a real control plane; README.md in this folder says what is started, and how.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
+#![allow(dead_code)] // the harness has more than these tests use
+
+mod harness;
+#[path = "../common/http.rs"]
+mod http;
+#[path = "../common/kong.rs"]
+mod kong;
+#[path = "../common/processes.rs"]
+mod processes;
+mod smoke;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::run(smoke::tests())
+}
