@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+mod buckets;
 pub mod current;
 pub mod file;
 pub mod name;

@@ -4,12 +4,12 @@
 //! The one decision: a name that vanished keeps its last meaning for an hour ([`RETENTION`]),
 //! because Kong's counters outlive the route. The clock is an argument.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::mapping::table::{self, Row, Table};
+use crate::mapping::buckets::Buckets;
+use crate::mapping::table::Rows;
 use crate::mapping::{BackendRef, Label, OwnerRef, PortRef, Tier, file, merge, name};
 
 /// How long a name that vanished from the mapping keeps its last meaning.
@@ -86,19 +86,17 @@ pub enum Kind {
     KongService,
 }
 
-/// One consistent state of the mapping. Never changes once made; a change is a new one. A clone
-/// shares the entries.
+/// One consistent state of the mapping. Never changes once made; a change is a new one, which shares
+/// with it what did not change.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    exact: Arc<Table<()>>,
-    /// Names that vanished, each with the time when it did. None of them is in `exact`.
-    retained: Arc<Table<Instant>>,
+    buckets: Buckets,
 }
 
 /// Makes a [`Snapshot`], entry by entry. Of two entries of one name the later one counts.
 #[derive(Debug, Default)]
 pub struct Builder {
-    table: table::Builder<()>,
+    rows: Rows,
 }
 
 /// What a snapshot holds for one name, borrowed from it.
@@ -129,12 +127,15 @@ impl Snapshot {
 
     /// The names that are there now with their entries, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, EntryRef<'_>)> {
-        self.exact.rows().map(|row| (row.name(), EntryRef::of(&row)))
+        let mut entries: Vec<_> =
+            self.buckets.iter().map(|packed| (packed.name(), packed)).collect();
+        entries.sort_unstable_by_key(|(name, _)| *name);
+        entries.into_iter().map(|(name, packed)| (name, packed.entry()))
     }
 
     /// How many names are there now.
     pub fn len(&self) -> usize {
-        self.exact.len()
+        self.buckets.len()
     }
 
     /// Whether no name is there now.
@@ -144,42 +145,60 @@ impl Snapshot {
 
     /// How many names vanished less than an hour ago.
     pub fn retained_len(&self) -> usize {
-        self.retained.len()
+        self.buckets.retained_len()
+    }
+
+    /// The state that follows this one at the time `now`, when each of these names has another entry
+    /// or, with `None`, is gone. A name that is gone is retained for an hour; what has been for an
+    /// hour is dropped. Of several changes of one name the last one counts.
+    ///
+    /// What does not change is shared.
+    #[must_use]
+    pub fn updated(
+        &self,
+        changes: impl IntoIterator<Item = (String, Option<Entry>)>,
+        now: Instant,
+    ) -> Self {
+        let (mut rows, mut times) = (Rows::default(), Vec::new());
+        for (name, entry) in changes {
+            let entry = entry.filter(|entry| push(&mut rows, &name, entry));
+            // A name whose new entry cannot be kept is gone, too.
+            if entry.is_some() || push(&mut rows, &name, &Entry::default()) {
+                times.push(entry.is_none().then_some(now));
+            }
+        }
+        let changes: Vec<_> = rows.iter().zip(times).collect();
+        let before = self.forget(now).unwrap_or_else(|| self.clone());
+        Self { buckets: before.buckets.changed(&changes) }
     }
 
     /// This state as the one that follows `previous` at the time `now`: what `previous` held and
     /// this one does not is retained, from now on or from when it vanished. Names that `self`
-    /// retained by itself are dropped; a state made from entries has none.
+    /// retained by itself are dropped; a state made from entries has none. What is as it was in
+    /// `previous` is shared with it.
     #[must_use]
     pub fn succeed(self, previous: &Self, now: Instant) -> Self {
-        let mut retained = table::Builder::default();
-        for row in previous.exact.rows().filter(|row| self.exact.get(row.name()).is_none()) {
-            retained.insert(row.name(), row.backends(), row.owners(), now);
-        }
-        for row in previous.retained.rows().filter(|row| !is_over(row, now)) {
-            if self.exact.get(row.name()).is_none() {
-                retained.insert(row.name(), row.backends(), row.owners(), *row.beside());
-            }
-        }
-        Self { exact: self.exact, retained: Arc::new(retained.build()) }
+        let there = self.buckets.iter().map(|packed| (packed, None));
+        let gone =
+            previous.buckets.iter().filter(|packed| self.buckets.exact(packed.name()).is_none());
+        let changes: Vec<_> = there.chain(gone.map(|packed| (packed, Some(now)))).collect();
+        let before = previous.forget(now).unwrap_or_else(|| previous.clone());
+        Self { buckets: before.buckets.changed(&changes) }
     }
 
     /// This state without the names whose hour is over at the time `now`; `None` where there are
     /// none such. For a mapping that does not change any more.
     #[must_use]
     pub fn forget(&self, now: Instant) -> Option<Self> {
-        if !self.retained.rows().any(|row| is_over(&row, now)) {
-            return None;
-        }
-        Some(self.clone().succeed(self, now))
+        self.buckets.forget(now).map(|buckets| Self { buckets })
     }
 
     fn find_any(&self, names: &[&str]) -> Option<(EntryRef<'_>, Tier)> {
-        let exact = names.iter().find_map(|name| self.exact.get(name));
-        let exact = exact.map(|row| (EntryRef::of(&row), Tier::Exact));
+        let exact = names.iter().find_map(|name| self.buckets.exact(name));
+        let exact = exact.map(|packed| (packed.entry(), Tier::Exact));
         exact.or_else(|| {
-            let retained = names.iter().find_map(|name| self.retained.get(name));
-            retained.map(|row| (EntryRef::of(&row), Tier::Retained))
+            let retained = names.iter().find_map(|name| self.buckets.retained(name));
+            retained.map(|packed| (packed.entry(), Tier::Retained))
         })
     }
 }
@@ -195,16 +214,23 @@ impl FromIterator<(String, Entry)> for Snapshot {
 }
 
 impl Builder {
-    /// Adds what `name` stands for.
+    /// Adds what `name` stands for. An entry with a string of more than 64 KiB, which no line can
+    /// carry, or one past 4 GiB is left out: such a name is then simply not in the mapping.
     pub fn insert(&mut self, name: &str, entry: &Entry) {
-        let backends = merge(entry.backends.iter().map(Backend::borrow));
-        self.table.insert(name, backends, entry.owners.iter().map(Owner::borrow), ());
+        push(&mut self.rows, name, entry);
     }
 
     /// The snapshot of all that was added.
     pub fn build(self) -> Snapshot {
-        Snapshot { exact: Arc::new(self.table.build()), retained: Arc::default() }
+        let entries: Vec<_> = self.rows.iter().map(|packed| (packed, None)).collect();
+        Snapshot { buckets: Buckets::default().changed(&entries) }
     }
+}
+
+fn push(rows: &mut Rows, name: &str, entry: &Entry) -> bool {
+    let backends = merge(entry.backends.iter().map(Backend::borrow));
+    let owners: Vec<_> = entry.owners.iter().map(Owner::borrow).collect();
+    rows.push(name, &backends, &owners)
 }
 
 impl Backend {
@@ -232,13 +258,19 @@ impl Owner {
     }
 }
 
-impl<'a> EntryRef<'a> {
-    fn of<T>(row: &Row<'a, T>) -> Self {
-        Self { backends: row.backends().collect(), owners: row.owners().collect() }
-    }
-}
-
 impl Kind {
+    /// Every kind, in order.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Ingress,
+        Self::HTTPRoute,
+        Self::GRPCRoute,
+        Self::TCPRoute,
+        Self::TLSRoute,
+        Self::UDPRoute,
+        Self::KongServiceFacade,
+        Self::KongService,
+    ];
+
     /// The kind as Kubernetes spells it: `HTTPRoute`.
     pub fn as_str(self) -> &'static str {
         self.texts().0
@@ -275,10 +307,6 @@ impl Kind {
             Self::KongService => ("KongService", "kongservice", KONG),
         }
     }
-}
-
-fn is_over(row: &Row<'_, Instant>, now: Instant) -> bool {
-    now.saturating_duration_since(*row.beside()) >= RETENTION
 }
 
 #[cfg(test)]
@@ -369,12 +397,5 @@ mod tests {
         let snapshot = snapshot(&[&long[1..], &long, "a"]);
         assert_eq!(snapshot.len(), 1, "its Service is three bytes longer");
         assert_eq!(found(&snapshot, "a"), Some(("of-a", Tier::Exact)));
-    }
-
-    #[test]
-    fn a_clone_shares_the_entries() {
-        let one = snapshot(&["a"]);
-        let other = one.clone();
-        assert!(Arc::ptr_eq(&one.exact, &other.exact));
     }
 }

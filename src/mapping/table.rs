@@ -1,308 +1,275 @@
 //! Names and what they stand for, packed.
 //!
-//! In: names with their backends and owners, in any order. Out: a [`Table`] that answers by name.
-//! The one decision: all strings are kept in one text, each once, and not at all where the entry's
-//! name contains it; entries point into that text. 5,000 rules of HTTPRoutes, each with one backend
-//! and one owner, take 0.9 MB in all; to look one up and answer takes 0.2 µs.
+//! In: names with their entries, one after the other. Out: a [`Table`] of a hundred or so that
+//! answers by name. The one decision: an entry is a piece of text, its name first, and a handful of
+//! small numbers that say which parts of that text are Services and owners. So it is copied from
+//! table to table as it is, and equal entries are equal bytes.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
+use crate::mapping::snapshot::{EntryRef, Kind};
+use crate::mapping::{BackendRef, OwnerRef, PortRef};
 
-use crate::mapping::{BackendRef, Kind, OwnerRef, PortRef};
-
-/// Entries sorted by name, each with a `T` beside it.
-#[derive(Debug)]
+/// Entries, each with a `T` beside it, and the lowest byte of the hash of its name.
+///
+/// A name is looked for by that byte: among a hundred entries, `memchr` over one or two cache lines
+/// leaves hardly one to compare. Nothing is sorted and no slot is empty.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Table<T> {
-    text: Box<str>,
-    /// Sorted by name.
-    records: Box<[Record<T>]>,
-    /// Numbers of records by the hash of their names, [`FREE`] between them: open addressing, at
-    /// most half full. A binary search took more than twice as long: 1.7 µs instead of 0.7 µs at
-    /// 50,000 names in random order, for it waits for memory at every step.
-    slots: Box<[u32]>,
-    hasher: RandomState,
-    backends: Box<[PackedBackend]>,
-    owners: Box<[PackedOwner]>,
+    tags: Box<[u8]>,
+    rows: Rows,
+    beside: Box<[T]>,
 }
 
-/// Makes a [`Table`]. Of two entries of one name the later one counts.
-#[derive(Debug)]
-pub(crate) struct Builder<T> {
+/// Entries in a row, each a slice of the same text and of the same numbers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rows {
+    ends: Vec<End>,
     text: String,
-    spans: HashMap<Box<str>, Span>,
-    records: Vec<Record<T>>,
-    backends: Vec<PackedBackend>,
-    owners: Vec<PackedOwner>,
+    numbers: Vec<u8>,
 }
 
-/// One entry of a table.
-#[derive(Debug)]
-pub(crate) struct Row<'a, T> {
-    table: &'a Table<T>,
-    record: &'a Record<T>,
+/// An entry, packed.
+///
+/// `text` is the name and then whatever is not part of what stands before it. `numbers` are the
+/// length of the name, the counts of backends and owners, and their fields in order; a text is its
+/// offset in `text` and its length. Seven bits a byte, the lowest first; the highest bit says that
+/// another byte follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packed<'a> {
+    text: &'a str,
+    numbers: &'a [u8],
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Record<T> {
-    name: Span,
-    backends: Slice,
-    owners: Slice,
-    beside: T,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct End {
+    text: u32,
+    numbers: u32,
 }
 
-/// A piece of the text. Names in a line are at most 64 KiB long: `u16` is enough.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    start: u32,
-    len: u16,
-}
+impl<T: Copy> Table<T> {
+    /// A table of these entries, of which no two have the same name: each with the hash of its name
+    /// and what is to stand beside it.
+    pub(crate) fn of(entries: &[(u64, Packed<'_>, T)]) -> Self {
+        let texts = entries.iter().map(|(_, packed, _)| packed.text.len()).sum();
+        let numbers = entries.iter().map(|(_, packed, _)| packed.numbers.len()).sum();
+        // What is allocated at its final size is not moved again.
+        let mut rows = Rows {
+            ends: Vec::with_capacity(entries.len()),
+            text: String::with_capacity(texts),
+            numbers: Vec::with_capacity(numbers),
+        };
+        // What does not fit into 4 GiB is at the end of all three.
+        let kept = entries.iter().take_while(|(_, packed, _)| rows.copy(*packed).is_some()).count();
+        let kept = entries.get(..kept).unwrap_or_default();
+        let tags = kept.iter().map(|(hash, ..)| tag(*hash)).collect();
+        Self { tags, rows, beside: kept.iter().map(|(.., beside)| *beside).collect() }
+    }
 
-#[derive(Debug, Clone, Copy)]
-struct Slice {
-    start: u32,
-    end: u32,
-}
+    /// The entry of this name, whose hash this is.
+    pub(crate) fn get(&self, hash: u64, name: &str) -> Option<(Packed<'_>, T)> {
+        let found = memchr::memchr_iter(tag(hash), &self.tags)
+            .find(|at| self.rows.get(*at).is_some_and(|packed| packed.is_of(name)))?;
+        Some((self.rows.get(found)?, *self.beside.get(found)?))
+    }
 
-#[derive(Debug, Clone, Copy)]
-struct PackedBackend {
-    namespace: Span,
-    service: Span,
-    port: Option<PackedPort>,
-    weight: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum PackedPort {
-    Number(u16),
-    Name(Span),
-}
-
-#[derive(Debug, Clone, Copy)]
-struct PackedOwner {
-    kind: Kind,
-    namespace: Span,
-    name: Option<Span>,
-    rule: Option<u32>,
-}
-
-impl<T> Table<T> {
     pub(crate) fn len(&self) -> usize {
-        self.records.len()
+        self.tags.len()
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Row<'_, T>> {
-        let last = self.slots.len().checked_sub(1)?;
-        let mut at = slot(&self.hasher, name, last);
-        loop {
-            let record = self.records.get(*self.slots.get(at)? as usize)?;
-            if self.text(record.name) == name {
-                return Some(Row { table: self, record });
-            }
-            at = (at + 1) & last;
-        }
-    }
-
-    /// Every entry, sorted by name.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_, T>> {
-        self.records.iter().map(|record| Row { table: self, record })
-    }
-
-    fn text(&self, span: Span) -> &str {
-        self.text.get(span.range()).unwrap_or_default()
+    /// Every entry, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Packed<'_>, T)> {
+        self.rows.iter().zip(self.beside.iter().copied())
     }
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self {
-            text: Box::default(),
-            records: Box::default(),
-            slots: Box::default(),
-            hasher: RandomState::new(),
-            backends: Box::default(),
-            owners: Box::default(),
-        }
+        Self { tags: Box::default(), rows: Rows::default(), beside: Box::default() }
     }
 }
 
-impl<'a, T> Row<'a, T> {
-    pub(crate) fn name(&self) -> &'a str {
-        self.table.text(self.record.name)
-    }
-
-    pub(crate) fn beside(&self) -> &'a T {
-        &self.record.beside
-    }
-
-    pub(crate) fn backends(&self) -> impl ExactSizeIterator<Item = BackendRef<'a>> + use<'a, T> {
-        let table = self.table;
-        let packed = table.backends.get(self.record.backends.range()).unwrap_or_default();
-        packed.iter().map(|backend| BackendRef {
-            namespace: table.text(backend.namespace),
-            service: table.text(backend.service),
-            port: backend.port.map(|port| match port {
-                PackedPort::Number(number) => PortRef::Number(number),
-                PackedPort::Name(name) => PortRef::Name(table.text(name)),
-            }),
-            weight: backend.weight,
-        })
-    }
-
-    pub(crate) fn owners(&self) -> impl ExactSizeIterator<Item = OwnerRef<'a>> + use<'a, T> {
-        let table = self.table;
-        let packed = table.owners.get(self.record.owners.range()).unwrap_or_default();
-        packed.iter().map(|owner| OwnerRef {
-            kind: owner.kind,
-            namespace: table.text(owner.namespace),
-            name: owner.name.map(|name| table.text(name)),
-            rule: owner.rule,
-        })
-    }
-}
-
-impl<T> Default for Builder<T> {
-    fn default() -> Self {
-        Self {
-            text: String::new(),
-            spans: HashMap::new(),
-            records: Vec::new(),
-            backends: Vec::new(),
-            owners: Vec::new(),
-        }
-    }
-}
-
-impl<T> Builder<T> {
-    /// Adds an entry. An entry with a string of more than 64 KiB, which no line can carry, or one
-    /// past 4 GiB of distinct strings is left out: such a name is then simply not in the mapping.
-    pub(crate) fn insert<'b>(
+impl Rows {
+    /// Adds an entry. One with a string of more than 64 KiB, which no line can carry, or past 4 GiB
+    /// of text is left out: false then.
+    pub(crate) fn push<'b>(
         &mut self,
         name: &str,
-        backends: impl IntoIterator<Item = BackendRef<'b>>,
-        owners: impl IntoIterator<Item = OwnerRef<'b>>,
-        beside: T,
-    ) {
-        let record = self.pack(name, backends, owners, beside);
-        self.records.extend(record);
+        backends: &[BackendRef<'b>],
+        owners: &[OwnerRef<'b>],
+    ) -> bool {
+        let (text, numbers) = (self.text.len(), self.numbers.len());
+        let pushed = self.try_push(text, name, backends, owners);
+        if pushed.is_none() {
+            self.text.truncate(text);
+            self.numbers.truncate(numbers);
+        }
+        pushed.is_some()
     }
 
-    pub(crate) fn build(self) -> Table<T> {
-        let Self { text, spans, mut records, backends, owners } = self;
-        drop(spans);
-        let name = |record: &Record<T>| text.get(record.name.range()).unwrap_or_default();
-        records.sort_by(|a, b| name(a).cmp(name(b)));
-        // The sort is stable: of equal names the last one was inserted last.
-        records.dedup_by(|later, kept| {
-            let is_again = name(later) == name(kept);
-            if is_again {
-                std::mem::swap(later, kept);
-            }
-            is_again
-        });
-        let hasher = RandomState::new();
-        let mut slots = vec![FREE; (records.len() * 2).next_power_of_two()];
-        let last = slots.len() - 1;
-        for (number, record) in (0..FREE).zip(&records) {
-            let mut at = slot(&hasher, name(record), last);
-            while slots.get(at).is_some_and(|number| *number != FREE) {
-                at = (at + 1) & last;
-            }
-            if let Some(free) = slots.get_mut(at) {
-                *free = number;
-            }
-        }
-        Table {
-            text: text.into_boxed_str(),
-            records: records.into_boxed_slice(),
-            slots: slots.into_boxed_slice(),
-            hasher,
-            backends: backends.into_boxed_slice(),
-            owners: owners.into_boxed_slice(),
-        }
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
+        (0..self.ends.len()).filter_map(|at| self.get(at))
     }
 
-    fn pack<'b>(
-        &mut self,
-        name: &str,
-        backends: impl IntoIterator<Item = BackendRef<'b>>,
-        owners: impl IntoIterator<Item = OwnerRef<'b>>,
-        beside: T,
-    ) -> Option<Record<T>> {
-        let whole = self.append(name)?;
-        let mut span = |text: &str| match name.find(text) {
-            Some(offset) => whole.part(offset, text.len()),
-            None => self.intern(text),
+    fn get(&self, at: usize) -> Option<Packed<'_>> {
+        let start = match at.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => End::default(),
         };
-        let mut packed_backends = Vec::new();
-        for backend in backends {
-            let port = match backend.port {
-                Some(PortRef::Number(number)) => Some(PackedPort::Number(number)),
-                Some(PortRef::Name(port)) => Some(PackedPort::Name(span(port)?)),
-                None => None,
-            };
-            let (namespace, service) = (span(backend.namespace)?, span(backend.service)?);
-            let weight = backend.weight;
-            packed_backends.push(PackedBackend { namespace, service, port, weight });
+        let end = self.ends.get(at)?;
+        let text = self.text.get(start.text as usize..end.text as usize)?;
+        let numbers = self.numbers.get(start.numbers as usize..end.numbers as usize)?;
+        Some(Packed { text, numbers })
+    }
+
+    fn copy(&mut self, packed: Packed<'_>) -> Option<()> {
+        let text = u32::try_from(self.text.len() + packed.text.len()).ok()?;
+        let numbers = u32::try_from(self.numbers.len() + packed.numbers.len()).ok()?;
+        self.text.push_str(packed.text);
+        self.numbers.extend_from_slice(packed.numbers);
+        self.ends.push(End { text, numbers });
+        Some(())
+    }
+
+    fn try_push<'b>(
+        &mut self,
+        start: usize,
+        name: &str,
+        backends: &[BackendRef<'b>],
+        owners: &[OwnerRef<'b>],
+    ) -> Option<()> {
+        is_short(name)?;
+        self.text.push_str(name);
+        for number in [name.len(), backends.len(), owners.len()] {
+            self.number(number as u64);
         }
-        let mut packed_owners = Vec::new();
+        for BackendRef { namespace, service, port, weight } in backends {
+            self.part(start, namespace)?;
+            self.part(start, service)?;
+            match port {
+                None => self.number(NO_PORT),
+                Some(PortRef::Name(name)) => {
+                    self.number(NAMED_PORT);
+                    self.part(start, name)?;
+                }
+                Some(PortRef::Number(port)) => self.number(FIRST_PORT + u64::from(*port)),
+            }
+            self.optional(*weight);
+        }
         for OwnerRef { kind, namespace, name, rule } in owners {
-            let name = match name {
-                Some(name) => Some(span(name)?),
-                None => None,
-            };
-            packed_owners.push(PackedOwner { kind, namespace: span(namespace)?, name, rule });
+            self.number(*kind as u64);
+            self.part(start, namespace)?;
+            self.number(u64::from(name.is_some()));
+            if let Some(name) = name {
+                self.part(start, name)?;
+            }
+            self.optional(*rule);
         }
-        let backends = Slice::append(&mut self.backends, packed_backends)?;
-        let owners = Slice::append(&mut self.owners, packed_owners)?;
-        Some(Record { name: whole, backends, owners, beside })
+        let text = u32::try_from(self.text.len()).ok()?;
+        let numbers = u32::try_from(self.numbers.len()).ok()?;
+        self.ends.push(End { text, numbers });
+        Some(())
     }
 
-    /// The span of a string that is kept once.
-    fn intern(&mut self, text: &str) -> Option<Span> {
-        if let Some(span) = self.spans.get(text) {
-            return Some(*span);
+    /// A text of the entry that starts at `start`.
+    fn part(&mut self, start: usize, part: &str) -> Option<()> {
+        is_short(part)?;
+        let before = self.text.get(start..)?;
+        let at = before.find(part).unwrap_or(before.len());
+        if at == before.len() {
+            self.text.push_str(part);
         }
-        let span = self.append(text)?;
-        self.spans.insert(text.into(), span);
-        Some(span)
+        self.number(at as u64);
+        self.number(part.len() as u64);
+        Some(())
     }
 
-    fn append(&mut self, text: &str) -> Option<Span> {
-        let len = u16::try_from(text.len()).ok()?;
-        let start = u32::try_from(self.text.len()).ok()?;
-        self.text.push_str(text);
-        Some(Span { start, len })
-    }
-}
-
-impl Span {
-    fn part(self, offset: usize, len: usize) -> Option<Self> {
-        let start = self.start.checked_add(u32::try_from(offset).ok()?)?;
-        Some(Self { start, len: u16::try_from(len).ok()? })
+    fn optional(&mut self, number: Option<u32>) {
+        self.number(number.map_or(0, |number| u64::from(number) + 1));
     }
 
-    fn range(self) -> Range<usize> {
-        let start = self.start as usize;
-        start..start + usize::from(self.len)
+    fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.numbers.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.numbers.push(number as u8);
     }
 }
 
-impl Slice {
-    fn append<P>(all: &mut Vec<P>, mut more: Vec<P>) -> Option<Self> {
-        let start = u32::try_from(all.len()).ok()?;
-        let end = u32::try_from(all.len() + more.len()).ok()?;
-        all.append(&mut more);
-        Some(Self { start, end })
+impl<'a> Packed<'a> {
+    pub(crate) fn name(self) -> &'a str {
+        let mut numbers = Numbers(self.numbers);
+        self.text.get(..numbers.index()).unwrap_or_default()
     }
 
-    fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
+    pub(crate) fn entry(self) -> EntryRef<'a> {
+        let mut numbers = Numbers(self.numbers);
+        let [_, backends, owners] = [numbers.next(), numbers.next(), numbers.next()];
+        let backends = (0..backends).map(|_| self.backend(&mut numbers)).collect();
+        let owners = (0..owners).filter_map(|_| self.owner(&mut numbers)).collect();
+        EntryRef { backends, owners }
+    }
+
+    fn is_of(self, name: &str) -> bool {
+        self.text.starts_with(name) && Numbers(self.numbers).index() == name.len()
+    }
+
+    fn backend(self, numbers: &mut Numbers<'a>) -> BackendRef<'a> {
+        let (namespace, service) = (self.part(numbers), self.part(numbers));
+        let port = match numbers.next() {
+            NO_PORT => None,
+            NAMED_PORT => Some(PortRef::Name(self.part(numbers))),
+            number => u16::try_from(number - FIRST_PORT).ok().map(PortRef::Number),
+        };
+        BackendRef { namespace, service, port, weight: numbers.optional() }
+    }
+
+    fn owner(self, numbers: &mut Numbers<'a>) -> Option<OwnerRef<'a>> {
+        let kind = *Kind::ALL.get(numbers.index())?;
+        let namespace = self.part(numbers);
+        let name = (numbers.next() != 0).then(|| self.part(numbers));
+        Some(OwnerRef { kind, namespace, name, rule: numbers.optional() })
+    }
+
+    fn part(self, numbers: &mut Numbers<'a>) -> &'a str {
+        let (start, len) = (numbers.index(), numbers.index());
+        self.text.get(start..start + len).unwrap_or_default()
     }
 }
 
-fn slot(hasher: &RandomState, name: &str, last: usize) -> usize {
-    hasher.hash_one(name) as usize & last
+/// The numbers of an entry, as they are read. There are as many as were written; 0 behind them.
+struct Numbers<'a>(&'a [u8]);
+
+impl Numbers<'_> {
+    fn next(&mut self) -> u64 {
+        let (mut number, mut shift) = (0, 0);
+        while let [byte, rest @ ..] = self.0 {
+            self.0 = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if *byte < 0x80 {
+                break;
+            }
+            shift += 7;
+        }
+        number
+    }
+
+    fn index(&mut self) -> usize {
+        self.next() as usize
+    }
+
+    fn optional(&mut self) -> Option<u32> {
+        self.next().checked_sub(1).and_then(|number| u32::try_from(number).ok())
+    }
 }
 
-const FREE: u32 = u32::MAX;
+fn tag(hash: u64) -> u8 {
+    hash as u8
+}
+
+fn is_short(text: &str) -> Option<()> {
+    (text.len() <= usize::from(u16::MAX)).then_some(())
+}
+
+const NO_PORT: u64 = 0;
+const NAMED_PORT: u64 = 1;
+const FIRST_PORT: u64 = 2;
