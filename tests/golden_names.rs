@@ -135,12 +135,11 @@ fn snapshot_of(services: &Value) -> Snapshot {
         let backends = array(&service["backends"])
             .iter()
             .map(|backend| only(backend, &["namespace", "service", "port", "weight"]));
-        let owners = array(&service["sources"]).iter().filter_map(|source| {
+        let owners = array(&service["sources"]).iter().map(|source| {
             let mut owner = only(source, &["namespace", "name", "rule"]);
             let kind = text(&source["kind"]).trim_end_matches("(default)");
             owner.insert("kind".to_owned(), kind.into());
-            // No owner in a mapping: TCPIngress and UDPIngress always have exactly one Service.
-            (!["TCPIngress", "UDPIngress"].contains(&kind)).then_some(owner)
+            owner
         });
         let entry = json!({
             "backends": backends.collect::<Vec<_>>(),

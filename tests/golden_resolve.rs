@@ -217,13 +217,11 @@ fn owners_of(entry: &EntryRef<'_>) -> BTreeSet<Owner> {
 }
 
 fn expected_owners(sources: &Value) -> BTreeSet<Owner> {
-    let owners = array(sources).iter().filter_map(|source| {
+    let owners = array(sources).iter().map(|source| {
         let kind = text(&source["kind"]).trim_end_matches("(default)");
-        // They have exactly one Service, and no kind in a mapping.
-        let is_owner = !["TCPIngress", "UDPIngress"].contains(&kind);
         let (namespace, name) = (text(&source["namespace"]), text(&source["name"]));
         let rule = source["rule"].as_u64();
-        is_owner.then(|| (kind.into(), namespace.into(), name.into(), rule))
+        (kind.into(), namespace.into(), name.into(), rule)
     });
     owners.collect()
 }

@@ -115,7 +115,7 @@ fn a_mistake_in_json_is_told_with_its_place() {
         ),
         (
             r#"{"owners": [{"kind": "Route"}]}"#,
-            "2 column 28: service \"a.b.80\": unknown variant `Route`, expected one of `Ingress`, `HTTPRoute`, `GRPCRoute`, `TCPRoute`, `TLSRoute`, `UDPRoute`, `KongServiceFacade`, `KongService`",
+            "2 column 28: service \"a.b.80\": unknown variant `Route`, expected one of `Ingress`, `HTTPRoute`, `GRPCRoute`, `TCPRoute`, `TLSRoute`, `UDPRoute`, `TCPIngress`, `UDPIngress`, `KongServiceFacade`, `KongService`",
         ),
         (r#"{}, "a.b.80": {}"#, "2 column 12: key \"a.b.80\" is there twice"),
         (r#"{} x"#, "2 column 4: expected `,` or `}`"),

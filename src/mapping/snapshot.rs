@@ -82,6 +82,8 @@ pub enum Kind {
     TCPRoute,
     TLSRoute,
     UDPRoute,
+    TCPIngress,
+    UDPIngress,
     KongServiceFacade,
     KongService,
 }
@@ -260,13 +262,15 @@ impl Owner {
 
 impl Kind {
     /// Every kind, in order.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ingress,
         Self::HTTPRoute,
         Self::GRPCRoute,
         Self::TCPRoute,
         Self::TLSRoute,
         Self::UDPRoute,
+        Self::TCPIngress,
+        Self::UDPIngress,
         Self::KongServiceFacade,
         Self::KongService,
     ];
@@ -296,6 +300,7 @@ impl Kind {
         const GATEWAY_V1ALPHA2: &str = "gateway.networking.k8s.io/v1alpha2";
         const FACADE: &str = "incubator.ingress-controller.konghq.com/v1alpha1";
         const KONG: &str = "configuration.konghq.com/v1alpha1";
+        const KONG_V1BETA1: &str = "configuration.konghq.com/v1beta1";
         match self {
             Self::Ingress => ("Ingress", "ingress", "networking.k8s.io/v1"),
             Self::HTTPRoute => ("HTTPRoute", "httproute", GATEWAY_V1),
@@ -303,6 +308,8 @@ impl Kind {
             Self::TCPRoute => ("TCPRoute", "tcproute", GATEWAY_V1ALPHA2),
             Self::TLSRoute => ("TLSRoute", "tlsroute", GATEWAY_V1ALPHA2),
             Self::UDPRoute => ("UDPRoute", "udproute", GATEWAY_V1ALPHA2),
+            Self::TCPIngress => ("TCPIngress", "tcpingress", KONG_V1BETA1),
+            Self::UDPIngress => ("UDPIngress", "udpingress", KONG_V1BETA1),
             Self::KongServiceFacade => ("KongServiceFacade", "kongservicefacade", FACADE),
             Self::KongService => ("KongService", "kongservice", KONG),
         }

@@ -215,7 +215,7 @@ fn owners(world: &World, claims: &[Claim]) -> Vec<Owner> {
                     rules.into_iter().filter_map(|(id, rule)| owner(world, id, Some(rule))),
                 );
             }
-            // A TCPIngress and a UDPIngress always have exactly one Service.
+            Some(Stored::L4Ingress(_)) => owners.extend(owner(world, claim.object, None)),
             _ => {}
         }
     }
@@ -237,6 +237,8 @@ fn owner(world: &World, id: Id, rule: Option<u16>) -> Option<(Kind, &str, &str, 
         ObjectKind::TLSRoute => Kind::TLSRoute,
         ObjectKind::UDPRoute => Kind::UDPRoute,
         ObjectKind::Ingress => Kind::Ingress,
+        ObjectKind::TCPIngress => Kind::TCPIngress,
+        ObjectKind::UDPIngress => Kind::UDPIngress,
         ObjectKind::KongServiceFacade => Kind::KongServiceFacade,
         ObjectKind::KongService => Kind::KongService,
         _ => return None,
