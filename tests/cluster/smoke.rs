@@ -14,15 +14,17 @@ pub(crate) fn tests() -> Vec<Test> {
     let shared = tests![Shared:
         a_service_account_may_do_what_its_role_says_and_no_more,
         a_revoked_token_is_refused_and_a_new_one_is_not,
-        a_deleted_namespace_goes_with_all_that_is_in_it,
-        what_an_owner_leaves_behind_is_collected,
         a_proxy_counts_cuts_and_swallows,
         kinds_of_kong_and_of_the_gateway_api_are_served,
+    ];
+    let controlled = tests![Controlled:
+        a_deleted_namespace_goes_with_all_that_is_in_it,
+        what_an_owner_leaves_behind_is_collected,
     ];
     let alone = tests![Alone:
         objects_outlive_the_servers,
     ];
-    shared.into_iter().chain(alone).collect()
+    shared.into_iter().chain(controlled).chain(alone).collect()
 }
 
 async fn a_service_account_may_do_what_its_role_says_and_no_more(cluster: Cluster) {

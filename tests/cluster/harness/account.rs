@@ -87,6 +87,13 @@ impl Account {
         *self.bound_to.lock().unwrap() = secret;
     }
 
+    /// Puts a new token into the file and makes the old one invalid.
+    pub(crate) async fn replace(&self) {
+        let old = self.bound_to.lock().unwrap().clone();
+        self.renew().await;
+        self.secrets().delete(&old, &DeleteParams::default()).await.unwrap();
+    }
+
     /// Makes the token in the file invalid; the server notices within some ten seconds.
     pub(crate) async fn revoke(&self) {
         let secret = self.bound_to.lock().unwrap().clone();

@@ -9,7 +9,8 @@ use std::process::Command;
 pub(crate) struct Binaries {
     etcd: Program,
     apiserver: Program,
-    controllers: Program,
+    /// `KUBEBUILDER_ASSETS` often has none.
+    controllers: Option<Program>,
     /// Kong Ingress Controller.
     pub(crate) kic: Option<PathBuf>,
     /// `gateway-api/*.yaml` and `kong/*.yaml`.
@@ -39,10 +40,15 @@ impl Binaries {
         Ok(Self {
             etcd: program(ETCD)?,
             apiserver: program(APISERVER)?,
-            controllers: program(CONTROLLERS)?,
+            controllers: program(CONTROLLERS).ok(),
             kic: part("kic").cloned(),
             crds: part("crds").cloned().ok_or_else(|| absent("crds", None))?,
         })
+    }
+
+    /// Whether namespaces are deleted, and orphans, and Deployments get their pods.
+    pub(crate) fn have_controllers(&self) -> bool {
+        self.controllers.is_some()
     }
 
     /// How to start one of the three.
@@ -50,7 +56,7 @@ impl Binaries {
         let program = match component {
             ETCD => &self.etcd,
             APISERVER => &self.apiserver,
-            _ => &self.controllers,
+            _ => self.controllers.as_ref().expect("a kube-controller-manager"),
         };
         let mut command = Command::new(&program.path);
         command.args(program.role);

@@ -106,6 +106,23 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("cannot apply {} {name}: {error}", types.kind))
     }
 
+    /// Stores copies `copy-0` … of an HTTPRoute, labelled `copy: yes`, at some 5,000 a second. They
+    /// have all that an API server would have given them: time, managed fields, a uid of their own.
+    pub(crate) async fn copy_route(&self, namespace: &str, name: &str, count: usize) {
+        let group = "gateway.networking.k8s.io";
+        let original = format!("{namespace}/{name}");
+        let mut object = self.plane.stored("httproutes", group, &original).await;
+        object["metadata"]["labels"] = json!({"copy": "yes"});
+        let salt = object["metadata"]["uid"].as_str().unwrap()[..23].to_owned();
+        let copies = (0..count).map(|i| {
+            let name = format!("copy-{i}");
+            object["metadata"]["name"] = json!(name);
+            object["metadata"]["uid"] = json!(format!("{salt}-{i:012x}"));
+            (format!("{namespace}/{name}"), object.clone())
+        });
+        self.plane.store("httproutes", group, copies).await;
+    }
+
     /// All objects of a kind in a namespace, or all that have none if it is empty.
     pub(crate) async fn api(
         &self,

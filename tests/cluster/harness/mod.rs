@@ -12,6 +12,7 @@ mod audit;
 mod binaries;
 mod cluster;
 mod crds;
+mod etcd;
 mod manifests;
 mod pki;
 mod plane;
@@ -26,14 +27,15 @@ pub(crate) use self::{
     audit::Request,
     binaries::{APISERVER, Binaries, CONTROLLERS, ETCD},
     cluster::Cluster,
+    manifests::read,
     plane::{APISERVER_ADDRESS, Plane},
     proxy::Proxy,
     runner::{Access, Test, run},
     scraping::Scraping,
 };
 
-/// A list of tests: `tests![Shared: one, another]`, or `Alone` for those that kill parts of the
-/// control plane.
+/// A list of tests: `tests![Shared: one, another]`; `Controlled` for those that need controllers,
+/// `Alone` for those that kill parts of the control plane.
 macro_rules! tests {
     ($access:ident: $($name:ident),* $(,)?) => {
         vec![$($crate::harness::Test::new(

@@ -39,11 +39,13 @@ impl Plane {
         Self { binaries, pki, folder, running: Mutex::default() }
     }
 
-    /// Starts all three.
+    /// Starts all that there is of it.
     pub(crate) async fn start(&self) {
         self.start_etcd().await;
         self.start_apiserver().await;
-        self.start_controllers().await;
+        if self.binaries.have_controllers() {
+            self.start_controllers().await;
+        }
     }
 
     pub(crate) async fn start_etcd(&self) {
@@ -162,16 +164,6 @@ impl Plane {
         }
     }
 
-    /// Has etcd forget all revisions but the last, so that a watch cannot go on from an older one.
-    pub(crate) async fn compact(&self) {
-        let key = json!({"key": "AA=="});
-        let range = post(ETCD_ADDRESS, "/v3/kv/range", &key.to_string()).await;
-        let revision = &range["header"]["revision"];
-        let compaction = json!({"revision": revision, "physical": true}).to_string();
-        let done = post(ETCD_ADDRESS, "/v3/kv/compaction", &compaction).await;
-        assert!(done["header"].is_object(), "etcd did not compact: {done}");
-    }
-
     /// As one who may do everything; for the runtime that it is made in.
     pub(crate) async fn client(&self) -> Client {
         let path = self.pki.kubeconfig("admin", APISERVER_ADDRESS);
@@ -229,7 +221,9 @@ impl Plane {
 /// Where the API server listens.
 pub(crate) const APISERVER_ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
-const ETCD_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
+/// Where etcd listens, without TLS.
+pub(super) const ETCD_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
 
 /// Some four seconds on an idle machine.
 const START: Duration = Duration::from_secs(120);
@@ -246,6 +240,18 @@ const CONTROLLER_NAMES: [&str; 9] = [
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
 ];
+
+/// What failed or killed runs have left, a day later.
+fn remove_old(folders: &Path) {
+    for entry in fs::read_dir(folders).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with("cluster-");
+        let age = entry.metadata().and_then(|data| data.modified()).ok();
+        let age = age.and_then(|changed| changed.elapsed().ok());
+        if is_ours && age > Some(Duration::from_secs(24 * 60 * 60)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
 
 /// What ServiceAccounts of the tests do, not those of the controllers; writes with their content.
 fn audit_policy() -> String {
@@ -271,12 +277,4 @@ fn http_request(path: &str) -> hyper::Request<Vec<u8>> {
 
 async fn connects(address: SocketAddr) -> bool {
     tokio::net::TcpStream::connect(address).await.is_ok()
-}
-
-async fn post(address: SocketAddr, path: &str, body: &str) -> serde_json::Value {
-    let length = format!("Content-Length: {}", body.len());
-    let line = format!("POST {path} HTTP/1.1");
-    let answer = http::request_with_body(address, &line, &[&length], body).await;
-    assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
-    serde_json::from_slice(&answer.body).unwrap()
 }

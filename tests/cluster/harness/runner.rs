@@ -30,6 +30,8 @@ pub(crate) struct Test {
 #[derive(Clone, Copy)]
 pub(crate) enum Access {
     Shared,
+    /// As `Shared`, but not without a kube-controller-manager.
+    Controlled,
     Alone,
 }
 
@@ -51,10 +53,14 @@ impl Test {
         let _shared;
         let _alone;
         match self.access {
-            Access::Shared => _shared = TURNS.read().await,
+            Access::Shared | Access::Controlled => _shared = TURNS.read().await,
             Access::Alone => _alone = TURNS.write().await,
         }
         let plane = PLANE.get().ok_or("there is no control plane")?;
+        if matches!(self.access, Access::Controlled) && !plane.binaries.have_controllers() {
+            println!("not run: {}: there is no kube-controller-manager", self.name);
+            return Ok(());
+        }
         let started = STARTED.get_or_init(|| async {
             let starting = async {
                 plane.start().await;
