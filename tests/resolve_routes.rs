@@ -149,6 +149,41 @@ fn backends_of_other_namespaces_need_a_grant_for_the_kind_and_the_name() {
     assert_eq!(routes("{group: '', kind: Secret}"), [grpc, denied]);
 }
 
+/// gatewayapi/references.go and subtranslator/httproute.go: `isRefAllowedByGrant` compares groups by
+/// the letter, and so does the key that groups rules, which is the references as JSON.
+#[test]
+fn the_group_core_is_a_services_but_not_the_empty_one() {
+    let core = |namespace: &str| {
+        rule(&[&format!(
+            "{{group: core, kind: Service, name: echo, namespace: {namespace}, port: 80}}"
+        )])
+    };
+    let empty =
+        |namespace: &str| rule(&[&format!("{{name: echo, namespace: {namespace}, port: 80}}")]);
+    let of = |group: &str| {
+        let spec = format!(
+            "{{from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: web}}], \
+             to: [{{group: '{group}', kind: Service}}]}}"
+        );
+        let grant = gateway_api("ReferenceGrant", "prod/g", &spec);
+        let rules = [&*core("prod"), &empty("prod"), &core("web")];
+        let routes = [service("prod/echo"), service("web/echo"), httproute("web/a", &rules), grant];
+        mapping(&kic(), &routes)
+    };
+    let line = |rule: u8, backend: &str| {
+        format!("httproute.web.a.{rule} ->{backend} < HTTPRoute web/a:{rule}")
+    };
+    let own = line(2, " web/echo:80*1");
+    assert_eq!(of(""), [line(0, ""), line(1, " prod/echo:80*1"), own.clone()]);
+    assert_eq!(of("core"), [line(0, " prod/echo:80*1"), line(1, ""), own]);
+    let same = [service("web/echo"), httproute("web/a", &[&core("web"), &empty("web")])];
+    let apart = [line(0, " web/echo:80*1"), line(1, " web/echo:80*1")];
+    assert_eq!(mapping(&kic(), &same), apart);
+    // A combined name does not show the group, so there they are one.
+    let combined = Settings { combined: Switch::On, ..kic() };
+    assert_eq!(mapping(&combined, &same).len(), 1);
+}
+
 #[test]
 fn a_service_that_is_named_twice_is_one_with_the_weights_added() {
     let twice = rule(&["{name: echo, port: 80}", "{name: echo, port: 80, weight: 2}"]);

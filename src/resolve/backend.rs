@@ -38,9 +38,7 @@ pub(crate) fn of_refs(
     refs: &[Ref],
 ) -> Vec<Found> {
     let is_usable = |one: &&Ref| {
-        one.is_service
-            && exists(world, one.service)
-            && may_refer(world, kind, namespace, one.service)
+        one.is_service && exists(world, one.service) && may_refer(world, kind, namespace, one)
     };
     let found = |one: &Ref| Found {
         service: one.service,
@@ -65,9 +63,11 @@ fn exists(world: &World, service: Id) -> bool {
     matches!(world.graph.object(service), Some(Stored::Service(_)))
 }
 
-/// Whether the Service is in the same namespace or a ReferenceGrant allows it.
-fn may_refer(world: &World, kind: ObjectKind, namespace: &str, service: Id) -> bool {
-    let (_, to_namespace, to_name) = world.graph.key(service);
+/// Whether the Service is in the same namespace or a ReferenceGrant allows it. The group that a
+/// grant names must be the one that the reference names: `core` is not the empty one here
+/// (gatewayapi/references.go, `isRefAllowedByGrant`).
+fn may_refer(world: &World, kind: ObjectKind, namespace: &str, one: &Ref) -> bool {
+    let (_, to_namespace, to_name) = world.graph.key(one.service);
     if namespace == to_namespace {
         return true;
     }
@@ -79,7 +79,7 @@ fn may_refer(world: &World, kind: ObjectKind, namespace: &str, service: Id) -> b
         });
         is_from
             && grant.to.iter().any(|to| {
-                ["", "core"].contains(&to.group.as_str())
+                to.group == if one.says_core { "core" } else { "" }
                     && to.kind == ObjectKind::Service.as_str()
                     && to.name.as_deref().is_none_or(|name| name == to_name)
             })

@@ -60,6 +60,8 @@ pub(crate) struct Ref {
     pub(crate) port: Option<i32>,
     pub(crate) weight: Option<i32>,
     pub(crate) is_service: bool,
+    /// Whether its group is spelled `core` and not left empty.
+    pub(crate) says_core: bool,
     pub(crate) names_namespace: bool,
     /// What else tells it from others: group and kind where it is no Service, and filters.
     pub(crate) extra: Option<Box<str>>,
@@ -230,7 +232,8 @@ impl Rule {
 impl Ref {
     fn of(backend: BackendRef, route_namespace: &str, graph: &mut Graph) -> Self {
         let BackendRef { group, kind, namespace, name, port, weight, filters } = backend;
-        let is_core = group.as_deref().is_none_or(|group| ["", "core"].contains(&group));
+        let says_core = group.as_deref() == Some("core");
+        let is_core = says_core || group.as_deref().is_none_or(str::is_empty);
         let is_service = is_core && kind.as_deref() == Some("Service");
         let own = namespace.as_deref().unwrap_or(route_namespace);
         let extra = (!is_service || filters.is_some())
@@ -240,6 +243,7 @@ impl Ref {
             port,
             weight,
             is_service,
+            says_core,
             names_namespace: namespace.is_some(),
             extra,
         }
