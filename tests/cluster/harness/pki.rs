@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -62,7 +63,11 @@ impl Pki {
             "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
             "current-context": "tests",
         });
-        fs::write(path, config.to_string()).unwrap();
+        // Tests that run side by side write the same file: who reads it reads a whole one.
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let new = path.with_extension(format!("new-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        fs::write(&new, config.to_string()).unwrap();
+        fs::rename(new, path).unwrap();
     }
 
     fn authority(&self, name: &str) -> Issuer<'static, KeyPair> {
