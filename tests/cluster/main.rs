@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
 #![allow(dead_code)] // the harness has more than these tests use
 
+mod admin;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
@@ -10,9 +11,10 @@ mod kong;
 #[path = "../common/processes.rs"]
 mod processes;
 mod smoke;
+mod translator;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run(smoke::tests())
+    harness::run(smoke::tests().into_iter().chain(translator::tests()).collect())
 }

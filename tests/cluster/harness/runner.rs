@@ -77,12 +77,13 @@ impl Test {
         }
         let cluster = Cluster::new(plane).await;
         let test = AssertUnwindSafe((self.run)(cluster.clone())).catch_unwind();
-        let ended = timeout(LIMIT, test).await;
+        let limit = limit();
+        let ended = timeout(limit, test).await;
         cluster.clear().await;
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(panic)) => resume_unwind(panic),
-            Err(_) => Err(format!("took longer than {LIMIT:?}").into()),
+            Err(_) => Err(format!("took longer than {limit:?}").into()),
         }
     }
 }
@@ -139,5 +140,9 @@ static PLANE: OnceLock<Plane> = OnceLock::new();
 static STARTED: OnceCell<bool> = OnceCell::const_new();
 static TURNS: RwLock<()> = RwLock::const_new(());
 
-/// Whatever takes this long hangs.
-const LIMIT: Duration = Duration::from_secs(300);
+/// Whatever takes this long hangs: five minutes, or as many seconds as
+/// `KONG_EXPORTER_CLUSTER_LIMIT` says for tests that are told to do more than usual.
+fn limit() -> Duration {
+    let told = std::env::var("KONG_EXPORTER_CLUSTER_LIMIT").ok();
+    Duration::from_secs(told.and_then(|told| told.parse().ok()).unwrap_or(300))
+}
