@@ -3,11 +3,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 #[test]
 fn it_prints_before_and_after_serves_what_it_printed_and_ends() {
-    let mut demo = Demo::start();
+    let mut demo = Demo::start(&["--for", "2s"]);
     let printed = demo.read_until("It ends in 2s.");
 
     let command = "httproute.kong.svc.kong.command.80.1";
@@ -37,9 +38,7 @@ fn it_prints_before_and_after_serves_what_it_printed_and_ends() {
     let unknown = "+ kong_upstream_latency_ms_count{kong_service=\"legacy-billing\",route=";
     assert_eq!(starting_with(&printed, unknown), 1, "{printed}");
 
-    let url = printed.lines().find_map(|l| l.strip_prefix("The sidecar in front of it:")).unwrap();
-    let address = url.trim().strip_prefix("http://").unwrap().strip_suffix("/metrics").unwrap();
-    let (head, body) = get(address);
+    let (head, body) = get(sidecar(&printed));
     assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
     for sample in [
         "kong_exporter_kong_up 1",
@@ -52,7 +51,29 @@ fn it_prints_before_and_after_serves_what_it_printed_and_ends() {
     }
     assert_eq!(starting_with(&body, "# TYPE kong_kong_latency_ms "), 1, "the repeat is dropped");
 
+    let file = mapping_file(&printed);
+    assert!(file.is_file(), "{}", file.display());
     assert!(demo.0.wait().unwrap().success());
+    assert!(!file.exists(), "{} is left over", file.display());
+}
+
+#[test]
+fn its_mapping_is_a_file_that_may_be_changed_and_is_gone_after_an_interrupt() {
+    let mut demo = Demo::start(&[]);
+    let printed = demo.read_until("^C ends it.");
+    let (address, file) = (sidecar(&printed), mapping_file(&printed));
+    let now_known = r#"{"services": {"legacy-billing": {"backends": [{"namespace": "payments", "service": "billing"}]}}}"#;
+    std::fs::write(&file, now_known).unwrap();
+    let sample = "kong_request_latency_ms_count{exported_service=\"billing\",exported_namespace=\"payments\"";
+    let asked = std::time::Instant::now();
+    while starting_with(&get(address).1, sample) == 0 {
+        assert!(asked.elapsed().as_secs() < 30, "no {sample}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let id = demo.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(demo.0.wait().unwrap().success());
+    assert!(!file.exists(), "{} is left over", file.display());
 }
 
 #[test]
@@ -69,9 +90,9 @@ fn an_address_in_use_is_told() {
 struct Demo(Child);
 
 impl Demo {
-    fn start() -> Self {
-        let arguments = ["demo", "--for", "2s", "--web.listen-address", "127.0.0.1:0"];
-        Self(program(&arguments).stdout(Stdio::piped()).spawn().unwrap())
+    fn start(arguments: &[&str]) -> Self {
+        let mut program = program(&["demo", "--web.listen-address", "127.0.0.1:0"]);
+        Self(program.args(arguments).stdout(Stdio::piped()).spawn().unwrap())
     }
 
     fn read_until(&mut self, last: &str) -> String {
@@ -96,6 +117,22 @@ fn program(arguments: &[&str]) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_kong-metrics-exporter"));
     program.args(arguments);
     program
+}
+
+/// The address behind "The sidecar in front of it:".
+fn sidecar(printed: &str) -> &str {
+    let url = line(printed, "The sidecar in front of it:");
+    url.strip_prefix("http://").unwrap().strip_suffix("/metrics").unwrap()
+}
+
+/// The path behind "Its mapping, followed:".
+fn mapping_file(printed: &str) -> PathBuf {
+    line(printed, "Its mapping, followed:").into()
+}
+
+/// What follows `start` on its line.
+fn line<'a>(printed: &'a str, start: &str) -> &'a str {
+    printed.lines().find_map(|line| line.strip_prefix(start)).unwrap().trim()
 }
 
 /// Head and body, the body without its chunks' frames.

@@ -1,11 +1,14 @@
 //! `demo`: a make-believe Kong on a free port of this host and the sidecar in front of it; prints
-//! what the one says and the other makes of it, and serves until it is told to end.
+//! what the one says and the other makes of it, and serves until it is told to end. The mapping is
+//! a file in the folder for temporary ones, followed as any other, and removed at the end.
 
 use std::error::Error;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -18,9 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::args::Demo;
+use crate::command::sidecar::follow;
 use crate::demo::{self, MAPPING_FILE, Simulation};
-use crate::mapping::{self, Current};
-use crate::sidecar::{self, Config, Mapping};
+use crate::sidecar::{self, Config};
+use crate::source::Source;
 use crate::telemetry::{self, Chain};
 
 /// Runs for `--for`, or until SIGINT or SIGTERM; 1 if it cannot start.
@@ -51,13 +55,9 @@ async fn show(arguments: &Demo) -> Result<(), Box<dyn Error>> {
     let kong_address = kong.local_addr()?;
     let listener = arguments.listen_address.bind()?;
     let address = listener.local_addr()?;
-    let mapping = Mapping {
-        current: Current::awaiting(),
-        source: "the demo's own".to_owned(),
-        ..Mapping::default()
-    };
-    let snapshot = mapping::file::parse(MAPPING_FILE.as_bytes())?;
-    mapping.current.store(snapshot, SystemTime::now());
+    let file = MappingFile::write().map_err(Unwritable)?;
+    let path = file.0.as_path();
+    let (mapping, following) = follow(&Source::File(file.0.clone())).await?;
     let config = Config {
         kong_uri: Uri::try_from(format!("http://{kong_address}/metrics"))?,
         ..Config::default()
@@ -78,12 +78,14 @@ async fn show(arguments: &Demo) -> Result<(), Box<dyn Error>> {
         tokio::select! {
             () = kong => {}
             () = sidecar => {}
+            _ = following => {}
         }
     };
     let showing = async move {
         let before = get(kong_address).await?;
         let after = get(address).await?;
-        print(kong_address, address, &demo::excerpt(&before, &after), arguments.duration)?;
+        let excerpt = demo::excerpt(&before, &after);
+        print(kong_address, address, path, &excerpt, arguments.duration)?;
         // Nobody waits for it where serving has ended already.
         let _ = printed.send(());
         Ok::<_, Box<dyn Error>>(())
@@ -91,6 +93,34 @@ async fn show(arguments: &Demo) -> Result<(), Box<dyn Error>> {
     let ((), shown) = tokio::join!(serving, showing);
     shown
 }
+
+/// The mapping file of this run; gone when dropped.
+struct MappingFile(PathBuf);
+
+impl MappingFile {
+    /// Never writes through what is there already, be it a link: others can write to that folder.
+    fn write() -> io::Result<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let name = format!("kong-demo-{}-{}.json", process::id(), now.subsec_micros());
+        let path = std::env::temp_dir().join(name);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let written = Self(path);
+        file.write_all(MAPPING_FILE.as_bytes())?;
+        Ok(written)
+    }
+}
+
+impl Drop for MappingFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "cannot remove the mapping file");
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the mapping file into {}", std::env::temp_dir().display())]
+struct Unwritable(#[source] io::Error);
 
 /// Resolves this long after it was printed; never, if there is no end to it.
 async fn over(is_printed: oneshot::Receiver<()>, duration: Option<Duration>) {
@@ -116,6 +146,7 @@ async fn get(address: SocketAddr) -> Result<String, Box<dyn Error>> {
 fn print(
     kong: SocketAddr,
     sidecar: SocketAddr,
+    mapping: &Path,
     excerpt: &str,
     duration: Option<Duration>,
 ) -> io::Result<()> {
@@ -128,13 +159,15 @@ fn print(
         out,
         "A make-believe Kong, under load:  http://{kong}/metrics
 The sidecar in front of it:       http://{sidecar}/metrics
+Its mapping, followed:            {mapping}
 
 {excerpt}
 Try
   curl -s http://{sidecar}/metrics | grep 'kubernetes_name=\"command\"'
   curl -s http://{sidecar}/mapping
 {end}
-"
+",
+        mapping = mapping.display(),
     )?;
     out.flush()
 }

@@ -58,7 +58,9 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
 }
 
 /// The mapping after its first reading, and what keeps it fresh for as long as it is polled.
-async fn follow(source: &Source) -> Result<(Mapping, impl Future<Output = ExitCode>), SourceError> {
+pub(super) async fn follow(
+    source: &Source,
+) -> Result<(Mapping, impl Future<Output = ExitCode> + use<>), SourceError> {
     let mut mapping = Mapping { source: source.to_string(), ..Mapping::default() };
     let follower = match source {
         Source::None => None,
