@@ -129,7 +129,7 @@ fn metadata(number: usize, name: String) -> Metadata {
         name,
         namespace,
         creation_timestamp: Some("2026-01-01T00:00:00Z".to_owned()),
-        annotations: Vec::new(),
+        ..Metadata::default()
     }
 }
 

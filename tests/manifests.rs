@@ -1,6 +1,6 @@
 //! Manifests: what is read, what is skipped, what is refused and where; through the library and
 //! through the `resolve` command.
-#![allow(clippy::unwrap_used)] // clippy spares only #[test] itself
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy spares only #[test] itself
 
 #[path = "common/cluster.rs"]
 mod cluster;
@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use kong_metrics_exporter::kubernetes::Spec;
 use kong_metrics_exporter::kubernetes::manifest::{Defaults, Error, Manifests};
 use kong_metrics_exporter::mapping::file;
 
@@ -239,4 +240,80 @@ fn what_kong_leaves_out_is_told() {
         "kong-metrics-exporter: httproute.web.a.0 is left out, as Kong's controller leaves it out: \
          the Services behind HTTPRoute web/a rule 0 do not all have the same konghq.com/plugins\n"
     );
+}
+
+/// As `kubectl get -o yaml` prints it: fields in the order of the alphabet, so that what a plugin is
+/// comes before it is known to be one.
+#[test]
+fn what_is_to_be_measured_is_read_in_both_versions_of_the_api() {
+    let manifests = read(
+        "apiVersion: gateway-operator.konghq.com/v1alpha1\n\
+         kind: DataPlaneMetricsExtension\n\
+         metadata: {name: kong, namespace: web, uid: u1, resourceVersion: \"7\", generation: 3, \
+         finalizers: [f], labels: {a: b}, annotations: {kong-metrics-exporter.io/x: \"1\", y: z}}\n\
+         status: {controlPlaneRef: {name: cp}}\n\
+         spec: {serviceSelector: {matchNames: [{name: echo}]}, config: {latency: true}}\n\
+         ---\n\
+         apiVersion: gateway-operator.konghq.com/v2beta1\n\
+         kind: GatewayConfiguration\n\
+         metadata: {name: new, namespace: web}\n\
+         spec: {extensions: [{kind: DataPlaneMetricsExtension, name: kong}]}\n\
+         ---\n\
+         apiVersion: gateway-operator.konghq.com/v1beta1\n\
+         kind: GatewayConfiguration\n\
+         metadata: {name: old, namespace: web}\n\
+         spec: {controlPlaneOptions: {extensions: [{kind: DataPlaneMetricsExtension, name: kong}]}}\n\
+         ---\n\
+         apiVersion: configuration.konghq.com/v1\n\
+         config: {latency_metrics: true, per_consumer: 7, other: {x: 1}}\n\
+         configFrom: null\n\
+         kind: KongPlugin\n\
+         metadata: {name: p, namespace: web, ownerReferences: [{kind: K, name: n, uid: u}]}\n\
+         plugin: prometheus\n\
+         protocols: [http]\n\
+         ---\n\
+         apiVersion: configuration.konghq.com/v1\n\
+         config: [no, map]\n\
+         configPatches: [{path: /x}]\n\
+         kind: KongClusterPlugin\n\
+         metadata: {name: p, namespace: web}\n\
+         plugin: other\n\
+         ---\n\
+         apiVersion: gateway.networking.k8s.io/v1\n\
+         kind: HTTPRoute\n\
+         metadata: {name: r, namespace: web}\n\
+         spec: {rules: [{filters: [{type: ExtensionRef, extensionRef: {group: configuration.konghq.com, \
+         kind: KongPlugin, name: p}}, {type: RequestMirror, requestMirror: {}}]}]}\n",
+    )
+    .unwrap();
+    let [extension, new, old, plugin, cluster, route] = &manifests.objects[..] else { panic!() };
+
+    let Spec::DataPlaneMetricsExtension(content) = &extension.spec else { panic!() };
+    assert_eq!(content.spec.service_selector.match_names[0].name, "echo");
+    assert!(content.spec.config.latency && !content.spec.config.bandwidth);
+    assert_eq!(content.status.control_plane_ref.as_ref().unwrap().name, "cp");
+    let metadata = &extension.metadata;
+    assert_eq!((metadata.uid.as_deref(), metadata.generation), (Some("u1"), Some(3)));
+    assert_eq!(metadata.resource_version.as_deref(), Some("7"));
+    assert_eq!((&metadata.finalizers[..], &metadata.labels["a"][..]), (&["f".to_owned()][..], "b"));
+    assert_eq!(metadata.annotations, [("kong-metrics-exporter.io/x".into(), "1".into())]);
+
+    for (configuration, is_new) in [(new, true), (old, false)] {
+        let Spec::GatewayConfiguration(spec) = &configuration.spec else { panic!() };
+        assert_eq!(spec.extensions.len(), usize::from(is_new));
+        assert_eq!(spec.control_plane_options.extensions.len(), usize::from(!is_new));
+    }
+
+    let Spec::KongPlugin(content) = &plugin.spec else { panic!() };
+    assert_eq!((&content.plugin[..], &content.protocols[..]), ("prometheus", &["http".into()][..]));
+    assert_eq!(content.config, [("latency_metrics".to_owned(), true)].into());
+    assert!(!content.config_from && !content.config_patches);
+    assert_eq!(plugin.metadata.owner_references[0].uid, "u");
+
+    let Spec::KongClusterPlugin(content) = &cluster.spec else { panic!() };
+    assert!(content.config.is_empty() && content.config_patches);
+    assert_eq!(cluster.metadata.namespace, "");
+
+    let Spec::HTTPRoute(spec) = &route.spec else { panic!() };
+    assert_eq!(spec.rules[0].plugins, ["p"]);
 }

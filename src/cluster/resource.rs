@@ -42,7 +42,9 @@ pub fn versions(kind: ObjectKind) -> &'static [&'static str] {
         ObjectKind::TCPIngress | ObjectKind::UDPIngress => &["v1beta1"],
         ObjectKind::KongServiceFacade | ObjectKind::KongService => &["v1alpha1"],
         // v1beta1 does not tell how it translates.
-        ObjectKind::ControlPlane => &["v2beta1", "v1beta1"],
+        ObjectKind::ControlPlane | ObjectKind::GatewayConfiguration => &["v2beta1", "v1beta1"],
+        ObjectKind::DataPlaneMetricsExtension => &["v1alpha1"],
+        ObjectKind::KongPlugin | ObjectKind::KongClusterPlugin => &["v1"],
     }
 }
 
@@ -65,6 +67,10 @@ pub fn plural(kind: ObjectKind) -> &'static str {
         ObjectKind::GatewayClass => "gatewayclasses",
         ObjectKind::IngressClass => "ingressclasses",
         ObjectKind::ControlPlane => "controlplanes",
+        ObjectKind::DataPlaneMetricsExtension => "dataplanemetricsextensions",
+        ObjectKind::GatewayConfiguration => "gatewayconfigurations",
+        ObjectKind::KongPlugin => "kongplugins",
+        ObjectKind::KongClusterPlugin => "kongclusterplugins",
     }
 }
 

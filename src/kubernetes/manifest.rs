@@ -15,6 +15,7 @@ use serde::de::{
 use serde_json::Value;
 
 use super::defaults;
+use super::extension::{Extension, ExtensionStatus};
 use super::object::{Metadata, Object, ObjectKind, Spec};
 use crate::mapping::name::{is_label, is_subdomain};
 
@@ -202,6 +203,7 @@ impl<'de> Visitor<'de> for Manifest<'_> {
         let Self { into, defaults, list } = self;
         let (mut api_version, mut kind) = (None::<String>, None::<String>);
         let (mut metadata, mut spec, mut is_list) = (Metadata::default(), Content::Absent, false);
+        let mut fields = serde_json::Map::new();
         while let Some(key) = map.next_key::<String>()? {
             let named = api_version.as_deref().zip(kind.as_deref()).or(list);
             let known = named.map(|(version, kind)| ObjectKind::of(version, kind));
@@ -217,6 +219,12 @@ impl<'de> Visitor<'de> for Manifest<'_> {
                     spec = Content::Read(map.next_value_seed(SpecOf(kind))?);
                 }
                 ("spec", None) => spec = Content::Unread(map.next_value()?),
+                (field, None) if fields_beside_spec(None).contains(&field) => {
+                    fields.insert(key, map.next_value()?);
+                }
+                (field, Some(Some(kind))) if fields_beside_spec(Some(kind)).contains(&field) => {
+                    fields.insert(key, map.next_value()?);
+                }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -239,10 +247,12 @@ impl<'de> Visitor<'de> for Manifest<'_> {
         };
         let named =
             |message: &dyn fmt::Display| A::Error::custom(format!("{object_name}: {message}"));
+        let of = |value: Value| SpecOf(known).deserialize(value).map_err(|e| named(&e));
         let spec = match spec {
-            Content::Read(spec) => spec,
-            Content::Unread(value) => SpecOf(known).deserialize(value).map_err(|e| named(&e))?,
-            Content::Absent => SpecOf(known).deserialize(Value::Null).map_err(|e| named(&e))?,
+            _ if is_plugin(known) => of(Value::Object(fields))?,
+            Content::Read(spec) => with_status(spec, fields).map_err(|e| named(&e))?,
+            Content::Unread(value) => with_status(of(value)?, fields).map_err(|e| named(&e))?,
+            Content::Absent => with_status(of(Value::Null)?, fields).map_err(|e| named(&e))?,
         };
         into.add(Object { metadata, spec }, version, defaults).map_err(|error| named(&error))
     }
@@ -296,7 +306,35 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 }
 
-/// The `spec` of an object of this kind.
+/// What is read beside `metadata` and `spec` of an object of this kind; of `None`, what may have to
+/// be read by the time the kind is known.
+fn fields_beside_spec(kind: Option<ObjectKind>) -> &'static [&'static str] {
+    match kind {
+        None => &["plugin", "config", "configFrom", "configPatches", "protocols", "status"],
+        Some(ObjectKind::DataPlaneMetricsExtension) => &["status"],
+        Some(kind) if is_plugin(kind) => {
+            &["plugin", "config", "configFrom", "configPatches", "protocols"]
+        }
+        Some(_) => &[],
+    }
+}
+
+fn is_plugin(kind: ObjectKind) -> bool {
+    matches!(kind, ObjectKind::KongPlugin | ObjectKind::KongClusterPlugin)
+}
+
+/// The content of an object whose status is read, with it.
+fn with_status(
+    spec: Spec,
+    mut fields: serde_json::Map<String, Value>,
+) -> Result<Spec, serde_json::Error> {
+    let Spec::DataPlaneMetricsExtension(extension) = spec else { return Ok(spec) };
+    let status = fields.remove("status").unwrap_or_default();
+    let status = Option::deserialize(status)?.unwrap_or_default();
+    Ok(Spec::DataPlaneMetricsExtension(Extension { status, ..extension }))
+}
+
+/// The `spec` of an object of this kind; of plugins, the whole object.
 struct SpecOf(ObjectKind);
 
 impl<'de> DeserializeSeed<'de> for SpecOf {
@@ -328,6 +366,13 @@ impl<'de> DeserializeSeed<'de> for SpecOf {
             ObjectKind::GatewayClass => of(deserializer, Spec::GatewayClass),
             ObjectKind::IngressClass => of(deserializer, Spec::IngressClass),
             ObjectKind::ControlPlane => of(deserializer, Spec::ControlPlane),
+            ObjectKind::DataPlaneMetricsExtension => of(deserializer, |spec| {
+                let status = ExtensionStatus::default();
+                Spec::DataPlaneMetricsExtension(Extension { spec, status })
+            }),
+            ObjectKind::GatewayConfiguration => of(deserializer, Spec::GatewayConfiguration),
+            ObjectKind::KongPlugin => of(deserializer, Spec::KongPlugin),
+            ObjectKind::KongClusterPlugin => of(deserializer, Spec::KongClusterPlugin),
         }
     }
 }

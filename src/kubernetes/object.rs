@@ -1,7 +1,10 @@
 //! Objects of any kind, their names and kinds, and the annotations that are read of them.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use super::extension::{Extension, GatewayConfigurationSpec, Plugin};
 use super::thin;
 use super::types::{
     ControlPlaneSpec, FacadeSpec, GatewayClassSpec, GatewaySpec, IngressClassSpec, IngressSpec,
@@ -48,6 +51,10 @@ pub enum ObjectKind {
     GatewayClass,
     IngressClass,
     ControlPlane,
+    DataPlaneMetricsExtension,
+    GatewayConfiguration,
+    KongPlugin,
+    KongClusterPlugin,
 }
 
 /// Kind and content.
@@ -64,13 +71,17 @@ pub enum Spec {
     UDPIngress(L4IngressSpec),
     KongServiceFacade(FacadeSpec),
     KongService(KongServiceSpec),
-    /// Nothing but its annotations is read.
+    /// Nothing but its metadata is read.
     Service,
     ReferenceGrant(ReferenceGrantSpec),
     Gateway(GatewaySpec),
     GatewayClass(GatewayClassSpec),
     IngressClass(IngressClassSpec),
     ControlPlane(ControlPlaneSpec),
+    DataPlaneMetricsExtension(Extension),
+    GatewayConfiguration(GatewayConfigurationSpec),
+    KongPlugin(Plugin),
+    KongClusterPlugin(Plugin),
 }
 
 /// What is read of `metadata`.
@@ -88,6 +99,47 @@ pub struct Metadata {
     /// The annotations that are read at all ([`is_read`]), sorted by key.
     #[serde(deserialize_with = "thin::annotations")]
     pub annotations: Vec<(String, String)>,
+    /// The labels, sorted by key.
+    #[serde(deserialize_with = "thin::labels")]
+    pub labels: BTreeMap<String, String>,
+    /// What tells it from another object that had or will have the same name.
+    pub uid: Option<String>,
+    /// Which version of the object this is.
+    pub resource_version: Option<String>,
+    /// Which version of its spec this is.
+    pub generation: Option<i64>,
+    /// What it is deleted with.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub owner_references: Vec<OwnerReference>,
+    /// Who has something to do before it is gone.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub finalizers: Vec<String>,
+    /// Since when it is to be deleted.
+    pub deletion_timestamp: Option<String>,
+}
+
+/// An object that another is deleted with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct OwnerReference {
+    /// Its group and version.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub api_version: String,
+    /// Its kind.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub kind: String,
+    /// Its name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub name: String,
+    /// What tells it from others of its name.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub uid: String,
+    /// Whether it is the one that manages the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<bool>,
+    /// Whether it waits for the object to be gone before it goes itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_owner_deletion: Option<bool>,
 }
 
 impl Object {
@@ -131,13 +183,17 @@ impl Spec {
             Self::GatewayClass(_) => ObjectKind::GatewayClass,
             Self::IngressClass(_) => ObjectKind::IngressClass,
             Self::ControlPlane(_) => ObjectKind::ControlPlane,
+            Self::DataPlaneMetricsExtension(_) => ObjectKind::DataPlaneMetricsExtension,
+            Self::GatewayConfiguration(_) => ObjectKind::GatewayConfiguration,
+            Self::KongPlugin(_) => ObjectKind::KongPlugin,
+            Self::KongClusterPlugin(_) => ObjectKind::KongClusterPlugin,
         }
     }
 }
 
 impl ObjectKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::HTTPRoute,
         Self::GRPCRoute,
         Self::TCPRoute,
@@ -154,6 +210,10 @@ impl ObjectKind {
         Self::GatewayClass,
         Self::IngressClass,
         Self::ControlPlane,
+        Self::DataPlaneMetricsExtension,
+        Self::GatewayConfiguration,
+        Self::KongPlugin,
+        Self::KongClusterPlugin,
     ];
 
     /// The kind of a manifest with this `apiVersion` and `kind`; any version of the group will do.
@@ -174,12 +234,24 @@ impl ObjectKind {
 
     /// Whether objects of this kind are in a namespace.
     pub fn is_namespaced(self) -> bool {
-        !matches!(self, Self::GatewayClass | Self::IngressClass)
+        !matches!(self, Self::GatewayClass | Self::IngressClass | Self::KongClusterPlugin)
+    }
+
+    /// Whether the mapping depends on objects of this kind. The others are the controller's.
+    pub fn is_of_mapping(self) -> bool {
+        !matches!(
+            self,
+            Self::DataPlaneMetricsExtension
+                | Self::GatewayConfiguration
+                | Self::KongPlugin
+                | Self::KongClusterPlugin
+        )
     }
 
     fn names(self) -> (&'static str, &'static str) {
         const GATEWAY: &str = "gateway.networking.k8s.io";
         const KONG: &str = "configuration.konghq.com";
+        const OPERATOR: &str = EXTENSION_GROUP;
         match self {
             Self::HTTPRoute => (GATEWAY, "HTTPRoute"),
             Self::GRPCRoute => (GATEWAY, "GRPCRoute"),
@@ -196,7 +268,11 @@ impl ObjectKind {
             Self::Gateway => (GATEWAY, "Gateway"),
             Self::GatewayClass => (GATEWAY, "GatewayClass"),
             Self::IngressClass => ("networking.k8s.io", "IngressClass"),
-            Self::ControlPlane => ("gateway-operator.konghq.com", "ControlPlane"),
+            Self::ControlPlane => (OPERATOR, "ControlPlane"),
+            Self::DataPlaneMetricsExtension => (OPERATOR, "DataPlaneMetricsExtension"),
+            Self::GatewayConfiguration => (OPERATOR, "GatewayConfiguration"),
+            Self::KongPlugin => (KONG, "KongPlugin"),
+            Self::KongClusterPlugin => (KONG, "KongClusterPlugin"),
         }
     }
 }
@@ -206,8 +282,15 @@ pub fn is_read(annotation: &str) -> bool {
     // No dot or slash at its end: Kong's controllers compare this prefix (`konghq.community/x` counts).
     annotation.starts_with(KONG_ANNOTATIONS)
         || annotation.starts_with(HYBRID_ROUTES)
-        || [INGRESS_CLASS, IS_DEFAULT_CLASS].contains(&annotation)
+        || annotation.starts_with(OWN)
+        || [INGRESS_CLASS, IS_DEFAULT_CLASS, OPERATORS_PLUGINS].contains(&annotation)
 }
+
+/// How all keys start that are this project's own.
+pub const OWN: &str = "kong-metrics-exporter.io/";
+
+/// The annotation of a Service in which Kong Operator keeps the names of the plugins it put there.
+pub const OPERATORS_PLUGINS: &str = "gateway-operator.konghq.com/control-plane-managed-plugins";
 
 /// How the annotations of a Service start that all Services of one Kong service must agree on.
 pub const KONG_ANNOTATIONS: &str = "konghq.com";
@@ -220,6 +303,9 @@ pub const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
 
 /// The annotation of the IngressClass that objects without a class belong to.
 pub const IS_DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// The group of DataPlaneMetricsExtensions and of what they are attached to.
+pub const EXTENSION_GROUP: &str = "gateway-operator.konghq.com";
 
 /// The group of KongServiceFacades.
 pub const FACADE_GROUP: &str = "incubator.ingress-controller.konghq.com";

@@ -2,9 +2,11 @@
 //!
 //! `null` counts as absent wherever it may stand, as it does for the API's own clients.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::object::is_read;
 
@@ -22,6 +24,20 @@ pub(super) fn annotations<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<(String, String)>, D::Error> {
     Ok(Option::<Annotations>::deserialize(deserializer)?.map(|read| read.0).unwrap_or_default())
+}
+
+/// Labels. What is none, as no API server would return it, is left out.
+pub(super) fn labels<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let Value::Object(labels) = Value::deserialize(deserializer)? else {
+        return Ok(BTreeMap::new());
+    };
+    let text = |(key, value)| match value {
+        Value::String(value) => Some((key, value)),
+        _ => None,
+    };
+    Ok(labels.into_iter().filter_map(text).collect())
 }
 
 /// Whether any of a rule's matches has query parameters.
@@ -42,8 +58,31 @@ pub(super) fn matches_query_params<'de, D: Deserializer<'de>>(
 pub(super) fn filters<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
-    let filters = Option::<Vec<serde_json::Value>>::deserialize(deserializer)?.unwrap_or_default();
-    Ok((!filters.is_empty()).then(|| serde_json::Value::Array(filters).to_string()))
+    let filters = Option::<Vec<Value>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok((!filters.is_empty()).then(|| Value::Array(filters).to_string()))
+}
+
+/// The KongPlugins that filters of a rule name.
+pub(super) fn plugins_of_filters<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Filter {
+        #[serde(deserialize_with = "or_default")]
+        extension_ref: Reference,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Reference {
+        #[serde(deserialize_with = "or_default")]
+        kind: String,
+        #[serde(deserialize_with = "or_default")]
+        name: String,
+    }
+    let filters = Option::<Vec<Filter>>::deserialize(deserializer)?.unwrap_or_default();
+    let references = filters.into_iter().map(|filter| filter.extension_ref);
+    Ok(references.filter(|to| to.kind == "KongPlugin").map(|to| to.name).collect())
 }
 
 struct Annotations(Vec<(String, String)>);

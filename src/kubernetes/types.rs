@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 
+use super::extension::ExtensionRef;
 use super::thin;
 
 /// `spec` of the five kinds of routes.
@@ -51,6 +52,9 @@ pub struct RouteRule {
     /// Whether any of its matches looks at query parameters; HTTPRoutes only.
     #[serde(rename = "matches", deserialize_with = "thin::matches_query_params")]
     pub matches_query_params: bool,
+    /// The KongPlugins that its filters name: they act as if an annotation of the route named them.
+    #[serde(rename = "filters", deserialize_with = "thin::plugins_of_filters")]
+    pub plugins: Vec<String>,
 }
 
 /// Timeouts of a rule.
@@ -323,6 +327,9 @@ pub struct ControlPlaneSpec {
     /// How it translates; v2beta1 only.
     #[serde(deserialize_with = "thin::or_default")]
     pub translation: Translation,
+    /// What is attached to it.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub extensions: Vec<ExtensionRef>,
 }
 
 /// How a ControlPlane translates.

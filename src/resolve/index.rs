@@ -98,6 +98,9 @@ impl Index {
     /// here, costs nothing.
     pub fn apply(&mut self, object: Object) {
         let Key { kind, namespace, name } = object.key();
+        if !kind.is_of_mapping() {
+            return;
+        }
         match object.spec {
             Spec::ReferenceGrant(grant) => {
                 let grants = self.world.grants.entry(namespace.clone()).or_default();

@@ -170,6 +170,11 @@ impl Stored {
                 Self::GatewayClass { is_of_kong: class.controller_name.starts_with(CONTROLLERS) }
             }
             Spec::ReferenceGrant(_) | Spec::IngressClass(_) | Spec::ControlPlane(_) => return None,
+            // The controller's.
+            Spec::DataPlaneMetricsExtension(_)
+            | Spec::GatewayConfiguration(_)
+            | Spec::KongPlugin(_)
+            | Spec::KongClusterPlugin(_) => return None,
         })
     }
 
@@ -220,7 +225,7 @@ impl Route {
 
 impl Rule {
     fn of(rule: RouteRule, namespace: &str, graph: &mut Graph) -> Self {
-        let RouteRule { backend_refs, timeouts, matches_query_params } = rule;
+        let RouteRule { backend_refs, timeouts, matches_query_params, .. } = rule;
         Self {
             refs: backend_refs.into_iter().map(|one| Ref::of(one, namespace, graph)).collect(),
             timeout: effective_timeout_ms(timeouts.backend_request.as_deref()),
