@@ -1,0 +1,476 @@
+//! A make-believe API server on raw sockets: lists, watches and discovery, and every way to fail.
+#![allow(dead_code, unreachable_pub)] // each test file uses its part
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use kong_metrics_exporter::cluster::resource;
+use kong_metrics_exporter::kubernetes::ObjectKind;
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Holds objects and tells of them. Ends with its last handle.
+pub struct Api {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Told of whatever a watch may wait for.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The newest resourceVersion.
+    version: u64,
+    /// By the path of all objects.
+    collections: BTreeMap<String, Collection>,
+    /// What is answered on paths that start so, instead of what should be.
+    refusals: Vec<(String, u16)>,
+    /// Connections are accepted and read, and nothing is ever said.
+    is_swallowing: bool,
+    /// The connections with a smaller number have been cut.
+    cut: u64,
+    connections: u64,
+    requests: Vec<String>,
+    knows_streams: bool,
+}
+
+#[derive(Default)]
+struct Collection {
+    objects: BTreeMap<(String, String), Value>,
+    /// (version, type, object), the oldest first.
+    log: Vec<(u64, &'static str, Value)>,
+    /// What came before is forgotten.
+    oldest: u64,
+}
+
+impl Api {
+    /// One that serves these kinds in the versions that are preferred.
+    pub async fn start(kinds: &[ObjectKind]) -> Self {
+        let (changed, _) = watch::channel(0);
+        let state = State { version: 100, knows_streams: true, ..State::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed });
+        let mut api = Self { address: ([127, 0, 0, 1], 0).into(), shared, accepting: None };
+        for kind in kinds {
+            api.serve(*kind);
+        }
+        api.listen().await;
+        api
+    }
+
+    /// Listens, again where it has stopped.
+    pub async fn listen(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        self.accepting = Some(tokio::spawn(accept(listener, Arc::clone(&self.shared))));
+    }
+
+    /// As when the server is killed.
+    pub async fn stop(&mut self) {
+        if let Some(task) = self.accepting.take() {
+            task.abort();
+            let _ = task.await;
+        }
+        self.cut();
+    }
+
+    pub fn client(&self) -> Client {
+        let url = format!("http://{}", self.address).parse().unwrap();
+        Client::try_from(Config::new(url)).unwrap()
+    }
+
+    /// As when the CRD is created.
+    pub fn serve(&self, kind: ObjectKind) {
+        self.lock().collections.entry(path(kind)).or_default();
+    }
+
+    /// As when the CRD is deleted.
+    pub fn remove(&self, kind: ObjectKind) {
+        self.lock().collections.remove(&path(kind));
+        self.cut();
+    }
+
+    /// Creates an object or puts it in the place of what was there. What it lacks of metadata is
+    /// filled in.
+    pub fn put(&self, kind: ObjectKind, namespace: &str, name: &str, content: Value) {
+        let mut state = self.lock();
+        state.version += 1;
+        let version = state.version;
+        let mut object = json!({"apiVersion": "x/v1", "kind": kind.as_str(), "metadata": {}});
+        object.as_object_mut().unwrap().extend(content.as_object().unwrap().clone());
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        metadata.insert("name".to_owned(), name.into());
+        metadata.insert("resourceVersion".to_owned(), version.to_string().into());
+        if kind.is_namespaced() {
+            metadata.insert("namespace".to_owned(), namespace.into());
+        }
+        let key = (namespace.to_owned(), name.to_owned());
+        let collection = state.collections.get_mut(&path(kind)).unwrap();
+        let before = collection.objects.insert(key, object.clone());
+        let what = if before.is_some() { "MODIFIED" } else { "ADDED" };
+        collection.log.push((version, what, object));
+        drop(state);
+        self.tell();
+    }
+
+    pub fn delete(&self, kind: ObjectKind, namespace: &str, name: &str) {
+        let mut state = self.lock();
+        state.version += 1;
+        let version = state.version;
+        let collection = state.collections.get_mut(&path(kind)).unwrap();
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut object = collection.objects.remove(&key).unwrap();
+        object["metadata"]["resourceVersion"] = version.to_string().into();
+        collection.log.push((version, "DELETED", object));
+        drop(state);
+        self.tell();
+    }
+
+    /// Deletes without a word to anybody, and forgets what was: whoever watches has to list anew.
+    pub fn delete_and_forget(&self, kind: ObjectKind, namespace: &str, name: &str) {
+        let mut state = self.lock();
+        let collection = state.collections.get_mut(&path(kind)).unwrap();
+        collection.objects.remove(&(namespace.to_owned(), name.to_owned())).unwrap();
+        drop(state);
+        self.forget();
+    }
+
+    /// As when etcd is compacted and the watches are cut.
+    pub fn forget(&self) {
+        let mut state = self.lock();
+        state.version += 10;
+        let version = state.version;
+        for collection in state.collections.values_mut() {
+            collection.log.clear();
+            collection.oldest = version;
+        }
+        drop(state);
+        self.cut();
+    }
+
+    /// Sends every watch a bookmark.
+    pub fn bookmark(&self) {
+        let mut state = self.lock();
+        state.version += 1;
+        let version = state.version;
+        for collection in state.collections.values_mut() {
+            let metadata = json!({"resourceVersion": version.to_string()});
+            let bookmark = json!({"apiVersion": "x/v1", "kind": "X", "metadata": metadata});
+            collection.log.push((version, "BOOKMARK", bookmark));
+        }
+        drop(state);
+        self.tell();
+    }
+
+    /// Answers requests on paths that start so with this status.
+    pub fn refuse(&self, path: &str, status: u16) {
+        self.lock().refusals.push((path.to_owned(), status));
+        self.cut();
+    }
+
+    /// Answers them as they should be again.
+    pub fn allow(&self, path: &str) {
+        self.lock().refusals.retain(|(refused, _)| refused != path);
+    }
+
+    /// From now on nothing is said any more, on any connection, and none is closed; or it is again,
+    /// on new ones.
+    pub fn swallow(&self, is_swallowing: bool) {
+        self.lock().is_swallowing = is_swallowing;
+    }
+
+    /// As a server that is too old for lists in watches, or has them off.
+    pub fn knows_no_streams(&self) {
+        self.lock().knows_streams = false;
+    }
+
+    /// Cuts every connection.
+    pub fn cut(&self) {
+        let mut state = self.lock();
+        state.cut = state.connections;
+        drop(state);
+        self.tell();
+    }
+
+    /// The request lines so far, such as `/api/v1/services?limit=500`.
+    pub fn requests(&self) -> Vec<String> {
+        self.lock().requests.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap()
+    }
+
+    fn tell(&self) {
+        self.shared.changed.send_modify(|count| *count += 1);
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        if let Some(task) = self.accepting.take() {
+            task.abort();
+        }
+        self.cut();
+    }
+}
+
+/// The path of all objects of this kind.
+pub fn path(kind: ObjectKind) -> String {
+    resource::path(kind, resource::versions(kind)[0], None)
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let number = {
+            let mut state = shared.state.lock().unwrap();
+            state.connections += 1;
+            state.connections
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let mut changed = shared.changed.subscribe();
+            let cut = {
+                let shared = Arc::clone(&shared);
+                async move {
+                    let is_cut = |_: &u64| shared.state.lock().unwrap().cut >= number;
+                    let _ = changed.wait_for(is_cut).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = cut => {}
+                _ = serve(stream, &shared) => {}
+            }
+        });
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let target = head.split(' ').nth(1).unwrap().to_owned();
+        shared.state.lock().unwrap().requests.push(target.clone());
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let query: HashMap<_, _> =
+            query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        if shared.state.lock().unwrap().is_swallowing {
+            std::future::pending::<()>().await;
+        }
+        if query.get("watch") == Some(&"true") {
+            match start_watch(path, &query, shared) {
+                Ok(watched) => return watch(stream, watched, shared).await,
+                Err(status) => answer(&mut stream, status, &refusal(status)).await?,
+            }
+            continue;
+        }
+        let (status, body) = page(path, &query, shared);
+        answer(&mut stream, status, &body).await?;
+    }
+}
+
+async fn answer(stream: &mut TcpStream, status: u16, body: &Value) -> std::io::Result<()> {
+    let body = body.to_string();
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + &body).as_bytes()).await
+}
+
+fn page(path: &str, query: &HashMap<&str, &str>, shared: &Shared) -> (u16, Value) {
+    let state = shared.state.lock().unwrap();
+    if let Some(status) = state.refusal(path) {
+        return (status, refusal(status));
+    }
+    if path == "/apis" {
+        return (200, state.discovery());
+    }
+    let Some((collection, namespace)) = state.collection(path) else {
+        return (404, refusal(404));
+    };
+    let all: Vec<_> = collection.in_namespace(namespace).cloned().collect();
+    let limit = query.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
+    // A token is `version-offset`.
+    let (version, offset) = match query.get("continue") {
+        None => (state.version, 0),
+        Some(token) => {
+            let (version, offset) = token.split_once('-').unwrap();
+            (version.parse().unwrap(), offset.parse().unwrap())
+        }
+    };
+    if version < collection.oldest {
+        return (410, refusal(410));
+    }
+    let items: Vec<_> = all.iter().skip(offset).take(limit).collect();
+    let end = offset + items.len();
+    let next = if end < all.len() { format!("{version}-{end}") } else { String::new() };
+    let metadata = json!({"resourceVersion": version.to_string(), "continue": next});
+    (200, json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}))
+}
+
+/// What an open watch has to tell next.
+struct Watched {
+    collection: String,
+    namespace: Option<String>,
+    version: u64,
+    first: Vec<(&'static str, Value)>,
+}
+
+fn start_watch(path: &str, query: &HashMap<&str, &str>, shared: &Shared) -> Result<Watched, u16> {
+    let state = shared.state.lock().unwrap();
+    if let Some(status) = state.refusal(path) {
+        return Err(status);
+    }
+    let (collection, namespace) = state.collection(path).ok_or(404u16)?;
+    let from = query.get("resourceVersion").copied().unwrap_or_default();
+    let mut watched = Watched {
+        collection: all_namespaces(path).0,
+        namespace: namespace.map(str::to_owned),
+        version: from.parse().unwrap_or(state.version),
+        first: Vec::new(),
+    };
+    if query.get("sendInitialEvents") == Some(&"true") {
+        if !state.knows_streams {
+            return Err(422);
+        }
+        watched.version = state.version;
+        let objects = collection.in_namespace(namespace);
+        watched.first = objects.map(|object| ("ADDED", object.clone())).collect();
+        let metadata = json!({
+            "resourceVersion": state.version.to_string(),
+            "annotations": {"k8s.io/initial-events-end": "true"},
+        });
+        watched
+            .first
+            .push(("BOOKMARK", json!({"metadata": metadata, "kind": "X", "apiVersion": "v1"})));
+    } else if watched.version < collection.oldest {
+        watched.first.push(("ERROR", refusal(410)));
+    }
+    Ok(watched)
+}
+
+async fn watch(
+    mut stream: TcpStream,
+    mut watched: Watched,
+    shared: &Shared,
+) -> std::io::Result<()> {
+    let head =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    let mut changed = shared.changed.subscribe();
+    loop {
+        for (what, object) in std::mem::take(&mut watched.first) {
+            // As Go writes it: the type first.
+            let event = format!("{{\"type\":\"{what}\",\"object\":{object}}}\n");
+            stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
+            if what == "ERROR" {
+                return stream.write_all(b"0\r\n\r\n").await;
+            }
+        }
+        {
+            let state = shared.state.lock().unwrap();
+            if !state.is_swallowing {
+                let Some(collection) = state.collections.get(&watched.collection) else {
+                    return Ok(());
+                };
+                let news =
+                    collection.log.iter().filter(|(version, _, _)| *version > watched.version);
+                let news = news.filter(|(_, what, object)| {
+                    *what == "BOOKMARK" || is_in(object, watched.namespace.as_deref())
+                });
+                watched.first = news.map(|(_, what, object)| (*what, object.clone())).collect();
+                watched.version = collection.log.last().map_or(watched.version, |last| last.0);
+            }
+        }
+        if watched.first.is_empty() && changed.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn is_in(object: &Value, namespace: Option<&str>) -> bool {
+    namespace.is_none_or(|own| object["metadata"]["namespace"] == own)
+}
+
+/// The path without a namespace, and the namespace.
+fn all_namespaces(path: &str) -> (String, Option<&str>) {
+    match path.split_once("/namespaces/") {
+        None => (path.to_owned(), None),
+        Some((api, rest)) => {
+            let (namespace, plural) = rest.split_once('/').unwrap();
+            (format!("{api}/{plural}"), Some(namespace))
+        }
+    }
+}
+
+fn refusal(code: u16) -> Value {
+    let reason = match code {
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        410 => "Expired",
+        422 => "Invalid",
+        _ => "InternalError",
+    };
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": format!("make-believe {reason}"), "reason": reason, "code": code,
+    })
+}
+
+impl State {
+    fn refusal(&self, path: &str) -> Option<u16> {
+        let refusal = self.refusals.iter().find(|(start, _)| path.starts_with(start.as_str()));
+        refusal.map(|(_, status)| *status)
+    }
+
+    fn collection<'p>(&self, path: &'p str) -> Option<(&Collection, Option<&'p str>)> {
+        let (path, namespace) = all_namespaces(path);
+        self.collections.get(&path).map(|collection| (collection, namespace))
+    }
+
+    /// As the server tells it to those who accept `APIGroupDiscoveryList`.
+    fn discovery(&self) -> Value {
+        let mut groups = BTreeMap::<&str, BTreeMap<&str, Vec<Value>>>::new();
+        for path in self.collections.keys() {
+            let Some(path) = path.strip_prefix("/apis/") else { continue };
+            let mut parts = path.split('/');
+            let (group, version) = (parts.next().unwrap(), parts.next().unwrap());
+            let resource =
+                json!({"resource": parts.next().unwrap(), "verbs": ["get", "list", "watch"]});
+            groups.entry(group).or_default().entry(version).or_default().push(resource);
+        }
+        let items = groups.into_iter().map(|(group, versions)| {
+            let versions = versions.into_iter();
+            let versions = versions
+                .map(|(version, resources)| json!({"version": version, "resources": resources}));
+            json!({"metadata": {"name": group}, "versions": versions.collect::<Vec<_>>()})
+        });
+        json!({
+            "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
+            "metadata": {}, "items": items.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Collection {
+    fn in_namespace(&self, namespace: Option<&str>) -> impl Iterator<Item = &Value> {
+        self.objects.values().filter(move |object| is_in(object, namespace))
+    }
+}
