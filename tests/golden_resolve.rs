@@ -11,8 +11,10 @@ mod shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use kong_metrics_exporter::kubernetes::manifest::{Defaults, Manifests};
+use kong_metrics_exporter::mapping::shards::{self, Assembly};
 use kong_metrics_exporter::mapping::snapshot::EntryRef;
 use kong_metrics_exporter::mapping::{Kind, Label, Snapshot, Tier, file, resolve};
 use kong_metrics_exporter::resolve::{Flavor, Index, Settings, Switch};
@@ -51,6 +53,7 @@ fn every_service_of_the_set_comes_out_as_expected_and_no_other() {
             surplus.remove(text(absent));
         }
         assert!(surplus.is_empty(), "{variant}: {surplus:?} is too much");
+        means_the_same_published(&snapshot);
         let dropped = index.dropped().into_iter().map(|one| (one.name, one.annotations));
         let skipped = variant.expected["skipped_for_inconsistent_annotations"].as_object().unwrap();
         let skipped = skipped.iter().map(|(name, annotations)| {
@@ -61,6 +64,20 @@ fn every_service_of_the_set_comes_out_as_expected_and_no_other() {
         assert_eq!(dropped.collect::<BTreeMap<_, _>>(), skipped, "{variant}");
     }
     assert_eq!(count, SERVICES);
+}
+
+/// Also without what is not published, for the name says it.
+fn means_the_same_published(snapshot: &Snapshot) {
+    let shards = shards::contents(snapshot).shards.into_iter().enumerate();
+    let shards = shards.map(|(number, one)| (number.to_string(), one.pack(1).unwrap()));
+    let outcome = Assembly::default().replace(shards, &Snapshot::default(), Instant::now());
+    let published = outcome.snapshot.unwrap();
+    for (name, _) in snapshot.iter() {
+        for label in [Label::Service, Label::Upstream] {
+            let target = |snapshot| format!("{:?}", resolve(snapshot, label, name).target);
+            assert_eq!(target(&published), target(snapshot), "{name}");
+        }
+    }
 }
 
 #[test]

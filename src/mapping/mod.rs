@@ -13,6 +13,7 @@ mod buckets;
 pub mod current;
 pub mod file;
 pub mod name;
+pub mod shards;
 pub mod snapshot;
 mod table;
 

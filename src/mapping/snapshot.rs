@@ -135,6 +135,11 @@ impl Snapshot {
         entries.into_iter().map(|(name, packed)| (name, packed.entry()))
     }
 
+    /// The names that are there now, in no order that means anything.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.buckets.iter().map(|packed| packed.name())
+    }
+
     /// How many names are there now.
     pub fn len(&self) -> usize {
         self.buckets.len()
