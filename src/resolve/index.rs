@@ -205,6 +205,15 @@ impl Index {
         dropped
     }
 
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// All claims on a name.
+    pub(crate) fn claims_on(&self, base: &str) -> &[Claim] {
+        self.groups.get(base).map(|group| &*group.claims).unwrap_or_default()
+    }
+
     fn replace(&mut self, id: Id, object: Option<Stored>) {
         // Whoever refers to it does so before and after.
         self.world.graph.replace(id, object);

@@ -70,7 +70,8 @@ pub(crate) fn facade_of(ingress: &Ingress, rule: u16) -> Option<Id> {
     }
 }
 
-fn target(ingress: &Ingress, rule: u16) -> Option<&IngressTarget> {
+/// What the claim of this number is for.
+pub(crate) fn target(ingress: &Ingress, rule: u16) -> Option<&IngressTarget> {
     match &ingress.default {
         DefaultBackend::To(target) if rule == DEFAULT => Some(target),
         _ => ingress.backends.get(usize::from(rule)),

@@ -6,6 +6,8 @@
 //! if its first backend and its number of backends are those in the name. Where rules that differ
 //! fit equally well, all their backends are taken: nobody is guessed.
 
+use std::collections::BTreeSet;
+
 use crate::kubernetes::ObjectKind;
 use crate::resolve::backend::{self, Found};
 use crate::resolve::gateway;
@@ -39,6 +41,13 @@ pub(crate) fn backends(world: &World, service: &KongService) -> Vec<Vec<Found>> 
 /// The rules, of which routes, that the KongService was made of.
 pub(crate) fn owners(world: &World, service: &KongService) -> Vec<(Id, u16)> {
     rules(world, service).into_iter().map(|(route, rule, _)| (route, rule)).collect()
+}
+
+/// The Services that it may send to, whether they exist and are granted or not.
+pub(crate) fn named(world: &World, service: &KongService) -> BTreeSet<Id> {
+    let refs = rules(world, service).into_iter().flat_map(|(.., refs)| refs);
+    let of_rules = refs.filter(|one| one.is_service).map(|one| one.service);
+    of_rules.chain(service.service).collect()
 }
 
 fn rules<'w>(world: &'w World, service: &KongService) -> Vec<(Id, u16, &'w [Ref])> {

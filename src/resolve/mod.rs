@@ -4,6 +4,8 @@
 //! Object ──> graph (objects and who refers to whom) ──> claims (this object makes that name)
 //!                                                          │
 //!            Snapshot, changes <── entries <── groups (all claims on one name)
+//!                                                 │
+//!                                              holding (which Services are in it together)
 //! ```
 //! Pure: no clock, no client, and the same objects in any order give the same mapping. The one
 //! decision: what Kong's controllers do object by object is written down as claims on names, and
@@ -19,6 +21,7 @@ mod gateway;
 mod graph;
 mod group;
 mod grpcroute;
+mod holding;
 mod httproute;
 mod index;
 mod ingress;
@@ -28,5 +31,6 @@ mod l4route;
 mod settings;
 mod store;
 
+pub use holding::{Held, service_key};
 pub use index::{Change, Dropped, Index};
 pub use settings::{Flavor, Settings, Switch};
