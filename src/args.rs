@@ -4,6 +4,7 @@
 //! wrong is refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
 mod kubernetes;
+mod render;
 mod resolve;
 mod values;
 
@@ -24,6 +25,7 @@ use crate::source::Source;
 use crate::telemetry;
 
 pub use kubernetes::Kubernetes;
+pub use render::Render;
 pub use resolve::{Output, Resolve};
 use values::{kong_url, positive_duration, telemetry_path};
 
@@ -45,6 +47,8 @@ pub enum Command {
     Enrich(Box<Enrich>),
     /// Work out from Kubernetes manifests which Services stand behind which Kong service
     Resolve(Box<Resolve>),
+    /// Print the sidecar as YAML, in what makes Kong's pods
+    Render(Box<Render>),
     /// Show the sidecar at work in front of a make-believe Kong, on this host alone
     Demo(Demo),
 }
@@ -374,6 +378,7 @@ pub fn parse_from(
         Command::Sidecar(sidecar) => drop(sidecar.config()?),
         Command::Enrich(enrich) => drop(enrich.rules()?),
         Command::Resolve(_) => {}
+        Command::Render(render) => drop(render.settings()?),
         Command::Demo(_) => {}
     }
     Ok(arguments)

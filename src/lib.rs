@@ -22,6 +22,7 @@ pub mod exposition;
 pub mod kubernetes;
 pub mod mapping;
 pub mod metrics;
+pub mod render;
 pub mod resolve;
 pub mod rewrite;
 pub mod sidecar;

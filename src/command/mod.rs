@@ -2,6 +2,7 @@
 
 mod demo;
 mod enrich;
+mod render;
 mod resolve;
 mod sidecar;
 
@@ -15,6 +16,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Sidecar(arguments)) => sidecar::run(&arguments),
         Ok(Command::Enrich(arguments)) => enrich::run(&arguments),
         Ok(Command::Resolve(arguments)) => resolve::run(&arguments),
+        Ok(Command::Render(arguments)) => render::run(&arguments),
         Ok(Command::Demo(arguments)) => demo::run(&arguments),
         Err(code) => code,
     }

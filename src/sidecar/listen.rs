@@ -26,6 +26,11 @@ pub struct Error {
 }
 
 impl ListenAddress {
+    /// The port; 0 for any.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Binds. Port 0 takes a free one; ask the listener which.
     ///
     /// `:9542` and `[::]:9542` take IPv4 too; without IPv6 on this host, `:9542` takes IPv4 alone.

@@ -6,6 +6,7 @@ mod admin;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
+mod install;
 #[path = "../common/kong.rs"]
 mod kong;
 #[path = "../common/processes.rs"]
@@ -16,5 +17,6 @@ mod translator;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::run(smoke::tests().into_iter().chain(translator::tests()).collect())
+    let modules = [smoke::tests(), install::tests(), translator::tests()];
+    harness::run(modules.into_iter().flatten().collect())
 }

@@ -137,6 +137,11 @@ impl Cluster {
         }
     }
 
+    /// Whether there is such a version of a group.
+    pub(crate) async fn serves(&self, api_version: &str) -> bool {
+        self.client.list_api_group_resources(api_version).await.is_ok()
+    }
+
     async fn kind(&self, api_version: &str, kind: &str) -> (ApiResource, ApiCapabilities) {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let kind = GroupVersionKind::gvk(group, version, kind);

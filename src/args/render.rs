@@ -1,0 +1,132 @@
+//! Arguments of `render`.
+
+use clap::{Args, Parser};
+
+use super::{Arguments, Command, usage};
+use crate::render::{Form, Settings, Target};
+use crate::source::Source;
+
+/// Arguments of `render`.
+#[derive(Debug, Args)]
+pub struct Render {
+    /// What makes Kong's pods
+    #[arg(long = "for", env = "KONG_METRICS_EXPORTER_FOR", value_name = "TARGET")]
+    pub target: Target,
+
+    /// As which kind of container the sidecar runs: native (an init container that goes on, from
+    /// Kubernetes 1.29 on) or container (beside Kong's)
+    #[arg(
+        long = "sidecar",
+        env = "KONG_METRICS_EXPORTER_SIDECAR",
+        value_name = "FORM",
+        default_value = "native"
+    )]
+    form: Form,
+
+    /// The sidecar's mapping source; what it needs (an account, a token, a volume) is written too
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_MAPPING",
+        value_name = "SOURCE",
+        default_value = "none"
+    )]
+    mapping: Source,
+
+    /// The sidecar's image
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_IMAGE",
+        value_name = "IMAGE",
+        default_value = concat!("kong-metrics-exporter:", env!("CARGO_PKG_VERSION"))
+    )]
+    image: String,
+
+    /// What the object is called
+    #[arg(long, env = "KONG_METRICS_EXPORTER_NAME", value_name = "NAME", default_value = "kong")]
+    name: String,
+
+    /// The namespace of Kong's pods
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_NAMESPACE",
+        value_name = "NAME",
+        default_value = "kong"
+    )]
+    namespace: String,
+
+    /// Kong's image, for the targets that have to name one
+    #[arg(
+        long = "kong.image",
+        env = "KONG_METRICS_EXPORTER_KONG_IMAGE",
+        value_name = "IMAGE",
+        default_value = "kong/kong-gateway:3.12",
+        help_heading = super::KONG
+    )]
+    kong_image: String,
+
+    /// How many series Kong's dictionary is to have room for; 0 leaves Kong's 5 MB, some 16,000
+    #[arg(
+        long = "kong.series",
+        env = "KONG_METRICS_EXPORTER_KONG_SERIES",
+        value_name = "COUNT",
+        default_value_t = 100_000,
+        value_parser = clap::value_parser!(u32).range(..=10_000_000),
+        help_heading = super::KONG
+    )]
+    kong_series: u32,
+
+    /// Further arguments of the sidecar, behind --
+    #[arg(value_name = "ARGUMENT", last = true)]
+    arguments: Vec<String>,
+}
+
+impl Render {
+    /// What the sidecar is like.
+    ///
+    /// # Errors
+    /// Names the argument of the sidecar's that it would not take, or that does not fit.
+    pub fn settings(&self) -> Result<Settings, clap::Error> {
+        Ok(Settings {
+            form: self.form,
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            image: self.image.clone(),
+            kong_image: self.kong_image.clone(),
+            mapping: self.mapping.clone(),
+            arguments: self.arguments.clone(),
+            port: self.port()?,
+            kong_series: self.kong_series,
+        })
+    }
+
+    /// Where the sidecar will listen, by arguments that it will take.
+    fn port(&self) -> Result<u16, clap::Error> {
+        let is_given = |flag: &str| self.arguments.iter().any(|own| own.starts_with(flag));
+        if is_given("--mapping") {
+            return Err(usage("--mapping belongs before the --"));
+        }
+        let start = ["kong-metrics-exporter", "sidecar"].map(str::to_owned);
+        let arguments = start.into_iter().chain(self.arguments.iter().cloned());
+        let Command::Sidecar(sidecar) = Arguments::try_parse_from(arguments)?.command else {
+            return Err(usage("what is behind the -- has to be arguments of sidecar"));
+        };
+        sidecar.config()?;
+        // An address in this process' environment would be none of the container's.
+        let port = match sidecar.listen_addresses.first() {
+            Some(address) if is_given("--web.listen-address") => address.port(),
+            _ => PORT,
+        };
+        if port == 0 || KONGS.contains(&port) {
+            let message = format!("--web.listen-address: port {port} cannot be the sidecar's");
+            return Err(usage(format!("{message}: 0 is any port, and Kong has {KONGS:?}")));
+        }
+        Ok(port)
+    }
+}
+
+/// The default of `--web.listen-address`.
+const PORT: u16 = 9542;
+
+/// Ports in Kong's pods: proxy, admin, manager, portal, cluster, status.
+const KONGS: [u16; 14] =
+    [8000, 8001, 8002, 8003, 8004, 8005, 8006, 8007, 8100, 8443, 8444, 8445, 8446, 8447];

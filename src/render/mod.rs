@@ -1,0 +1,77 @@
+//! The sidecar, written into what makes Kong's pods.
+//!
+//! In: what to write it into, and [`Settings`]. Out: YAML. The one decision: it goes in where the
+//! pods' owner reads it (a GatewayConfiguration, a DataPlane, a Deployment, a chart's values), never
+//! into what the owner has made of it, which it would take out again.
+
+mod pod;
+mod target;
+mod tree;
+
+use crate::source::Source;
+
+/// What makes Kong's pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Target {
+    /// Kong Operator 2: GatewayConfiguration v2beta1.
+    #[value(name = "gatewayconfiguration-v2beta1")]
+    GatewayConfigurationV2beta1,
+    /// Kong Gateway Operator 1: GatewayConfiguration v1beta1.
+    #[value(name = "gatewayconfiguration-v1beta1")]
+    GatewayConfigurationV1beta1,
+    /// Kong Operator, a DataPlane without a Gateway.
+    #[value(name = "dataplane")]
+    DataPlane,
+    /// A Deployment of one's own.
+    #[value(name = "deployment")]
+    Deployment,
+    /// The values of Kong's chart "kong", or of "gateway" in its chart "ingress".
+    #[value(name = "helm-kong")]
+    HelmKong,
+}
+
+/// As which kind of container the sidecar runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// An init container that goes on (Kubernetes 1.29): ends after Kong, so that its last seconds
+    /// are scraped.
+    Native,
+    /// A container beside Kong's.
+    Container,
+}
+
+/// What the sidecar is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// As which kind of container.
+    pub form: Form,
+    /// What the object is called.
+    pub name: String,
+    /// Where it is.
+    pub namespace: String,
+    /// The sidecar's image.
+    pub image: String,
+    /// Kong's image, for the targets that have to name one.
+    pub kong_image: String,
+    /// Where the mapping comes from.
+    pub mapping: Source,
+    /// The sidecar's other arguments.
+    pub arguments: Vec<String>,
+    /// Where these make it listen.
+    pub port: u16,
+    /// How many series Kong's dictionary is to have room for; 0 leaves it alone.
+    pub kong_series: u32,
+}
+
+/// Why there is nothing to print.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write YAML")]
+pub struct Error(#[from] serde_saphyr::SerializeError);
+
+/// The object, or the values, with nothing in it but what the sidecar needs.
+///
+/// # Errors
+/// None that is known of.
+pub fn render(target: Target, settings: &Settings) -> Result<String, Error> {
+    Ok(target::tree(target, settings).to_yaml()?)
+}
