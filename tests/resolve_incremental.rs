@@ -4,6 +4,7 @@
 mod cluster;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use cluster::{
     annotated_service, gateway_api, httproute, kic, lines, manifest, objects, operator, rule,
@@ -36,6 +37,9 @@ proptest! {
         events in vec(event(), 1..60),
     ) {
         let mut index = Index::new(settings.clone());
+        // Asked for whole snapshots, each made of the one before.
+        let (mut other, mut snapshot) = (Index::new(settings.clone()), Snapshot::default());
+        let now = Instant::now();
         let mut left: BTreeMap<Key, Object> = BTreeMap::new();
         let mut applied: Vec<Key> = Vec::new();
         let mut told: BTreeMap<String, Entry> = BTreeMap::new();
@@ -45,6 +49,7 @@ proptest! {
                     for object in objects(&[manifest]) {
                         applied.push(object.key());
                         left.insert(object.key(), object.clone());
+                        other.apply(object.clone());
                         index.apply(object);
                     }
                 }
@@ -52,11 +57,14 @@ proptest! {
                     let Some(at) = applied.len().checked_sub(1 + ago) else { continue };
                     left.remove(&applied[at]);
                     index.delete(&applied[at]);
+                    other.delete(&applied[at]);
                 }
                 Event::Ask => {
                     take_up(&mut told, index.changes());
                     let scratch = scratch(&settings, left.values());
                     prop_assert_eq!(lines_of(&told), lines(&scratch.snapshot()));
+                    snapshot = other.update(&snapshot, now);
+                    prop_assert_eq!(lines(&snapshot), lines(&scratch.snapshot()));
                 }
             }
         }
@@ -64,6 +72,8 @@ proptest! {
         let scratch = scratch(&settings, left.values().rev());
         prop_assert_eq!(lines(&index.snapshot()), lines(&scratch.snapshot()));
         prop_assert_eq!(lines_of(&told), lines(&scratch.snapshot()));
+        snapshot = other.update(&snapshot, now);
+        prop_assert_eq!(lines(&snapshot), lines(&scratch.snapshot()));
         prop_assert_eq!(index.dropped(), scratch.dropped());
         prop_assert_eq!(index.changes(), []);
         // Nothing is left of what is gone.

@@ -84,6 +84,16 @@ impl Buckets {
     /// What follows from changes. Of several of one name the last one counts. What is gone keeps the
     /// entry it had, not that of the change, and the time since when it has been gone.
     pub(crate) fn changed(&self, changes: &[Change<'_>]) -> Self {
+        self.grown(changes).shrunk()
+    }
+
+    /// No entries, in as many buckets as so many names should have.
+    pub(crate) fn for_names(names: usize) -> Self {
+        Self::of(Self::default().split_for(names))
+    }
+
+    /// As [`Self::changed`], with as many buckets as before at least.
+    pub(crate) fn grown(&self, changes: &[Change<'_>]) -> Self {
         let is_new =
             |(packed, since): &&Change<'_>| since.is_none() && self.exact(packed.name()).is_none();
         let most = self.exact + self.retained + changes.iter().filter(is_new).count();
@@ -105,12 +115,16 @@ impl Buckets {
                 *bucket = Arc::new(after);
             }
         }
-        let after = Self::of(buckets);
-        let names = after.exact + after.retained;
-        if after.buckets.len() > 1 && names < after.buckets.len() * LEAST_IN_ONE {
-            return Self::of(after.split_for(names));
+        Self::of(buckets)
+    }
+
+    /// The same with fewer buckets, where there are too many.
+    pub(crate) fn shrunk(self) -> Self {
+        let names = self.exact + self.retained;
+        if self.buckets.len() > 1 && names < self.buckets.len() * LEAST_IN_ONE {
+            return Self::of(self.split_for(names));
         }
-        after
+        self
     }
 
     fn of(buckets: Vec<Arc<Bucket>>) -> Self {
@@ -184,14 +198,16 @@ impl Bucket {
 
 /// Of the names in a table: they come from whoever may make a route in the cluster, so they must not
 /// be able to choose their hashes. One key for the process, so that snapshots can share buckets.
-fn hash(name: &str) -> u64 {
+pub(crate) fn hash(name: &str) -> u64 {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     KEY.hash_one(name)
 }
 
-/// The number of the bucket. The lowest byte tells the entries of one bucket apart.
+/// The number of the bucket, by the highest bits: names in the order of their hashes are in the order
+/// of buckets. The lowest byte tells the entries of one bucket apart.
 fn at(hash: u64, count: usize) -> usize {
-    (hash >> 8) as usize & count.wrapping_sub(1)
+    // `count` is a power of two, and less than 2^56 of whatever there is.
+    ((hash >> 8) as usize).checked_shr(56 - count.max(1).trailing_zeros()).unwrap_or_default()
 }
 
 fn is_over(since: Since, now: Instant) -> bool {

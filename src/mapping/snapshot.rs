@@ -4,11 +4,12 @@
 //! The one decision: a name that vanished keeps its last meaning for an hour ([`RETENTION`]),
 //! because Kong's counters outlive the route. The clock is an argument.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::mapping::buckets::Buckets;
+use crate::mapping::buckets::{self, Buckets};
 use crate::mapping::table::Rows;
 use crate::mapping::{BackendRef, Label, OwnerRef, PortRef, Tier, file, merge, name};
 
@@ -99,6 +100,7 @@ pub struct Snapshot {
 #[derive(Debug, Default)]
 pub struct Builder {
     rows: Rows,
+    buckets: Buckets,
 }
 
 /// What a snapshot holds for one name, borrowed from it.
@@ -185,6 +187,9 @@ impl Snapshot {
     /// `previous` is shared with it.
     #[must_use]
     pub fn succeed(self, previous: &Self, now: Instant) -> Self {
+        if previous.is_empty() && previous.retained_len() == 0 && self.retained_len() == 0 {
+            return self;
+        }
         let there = self.buckets.iter().map(|packed| (packed, None));
         let gone =
             previous.buckets.iter().filter(|packed| self.buckets.exact(packed.name()).is_none());
@@ -225,13 +230,34 @@ impl Builder {
     /// carry, or one past 4 GiB is left out: such a name is then simply not in the mapping.
     pub fn insert(&mut self, name: &str, entry: &Entry) {
         push(&mut self.rows, name, entry);
+        if self.rows.len() == AT_ONCE {
+            self.flush();
+        }
     }
 
     /// The snapshot of all that was added.
-    pub fn build(self) -> Snapshot {
-        let entries: Vec<_> = self.rows.iter().map(|packed| (packed, None)).collect();
-        Snapshot { buckets: Buckets::default().changed(&entries) }
+    pub fn build(mut self) -> Snapshot {
+        self.flush();
+        Snapshot { buckets: self.buckets.shrunk() }
     }
+
+    /// A builder that will be given some `names` names. If they come in the order of their
+    /// [`place`]s, little more memory is used than the snapshot has in the end.
+    pub(crate) fn for_names(names: usize) -> Self {
+        Self { rows: Rows::default(), buckets: Buckets::for_names(names) }
+    }
+
+    fn flush(&mut self) {
+        let rows = mem::take(&mut self.rows);
+        let entries: Vec<_> = rows.iter().map(|packed| (packed, None)).collect();
+        self.buckets = self.buckets.grown(&entries);
+    }
+}
+
+/// Where in a snapshot a name is. Names that are near each other are changed together at little
+/// cost.
+pub(crate) fn place(name: &str) -> u64 {
+    buckets::hash(name)
 }
 
 fn push(rows: &mut Rows, name: &str, entry: &Entry) -> bool {
@@ -320,6 +346,9 @@ impl Kind {
         }
     }
 }
+
+/// So many entries of a builder are put into buckets at once.
+const AT_ONCE: usize = 4096;
 
 #[cfg(test)]
 mod tests {

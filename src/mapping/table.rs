@@ -105,6 +105,10 @@ impl Rows {
         pushed.is_some()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
         (0..self.ends.len()).filter_map(|at| self.get(at))
     }

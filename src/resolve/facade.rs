@@ -15,9 +15,8 @@ pub(crate) fn name(world: &World, facade: Id) -> String {
 /// The Service behind a facade; `None` where the facade is not known or of a foreign class: Kong's
 /// controllers make no Kong service then.
 pub(crate) fn backends(world: &World, facade: Id) -> Option<Vec<Found>> {
-    let Some(Stored::Facade(Facade { class, service, port })) = world.graph.object(facade) else {
-        return None;
-    };
+    let Some(Stored::Facade(facade)) = world.graph.object(facade) else { return None };
+    let Facade { class, service, port } = &**facade;
     world
         .classes
         .accept(class.as_deref())

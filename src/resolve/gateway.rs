@@ -4,12 +4,12 @@
 //! accepted yet makes a name that no line carries yet.
 
 use crate::resolve::index::World;
-use crate::resolve::store::{Gateway, Route, Stored};
+use crate::resolve::store::{Route, Stored};
 
 /// Whether the route is attached to a Gateway that counts. One that is not known may be Kong's.
 pub(crate) fn is_attached(world: &World, route: &Route) -> bool {
     let gateways = &world.settings.gateways;
-    route.parents.iter().filter_map(|parent| parent.gateway).any(|id| {
+    route.place.parents.iter().filter_map(|parent| parent.gateway).any(|id| {
         if !gateways.is_empty() {
             let (_, namespace, name) = world.graph.key(id);
             return gateways.contains(&(namespace.to_owned(), name.to_owned()));
@@ -25,14 +25,15 @@ pub(crate) fn is_attached(world: &World, route: &Route) -> bool {
 /// to give.
 pub(crate) fn inherited_hostnames<'w>(world: &'w World, route: &'w Route) -> Vec<Option<&'w str>> {
     let mut hostnames = Vec::new();
-    for parent in &route.parents {
+    for parent in &route.place.parents {
         let gateway = parent.gateway.and_then(|id| world.graph.object(id));
-        let Some(Stored::Gateway(Gateway { listeners, .. })) = gateway else {
+        let Some(Stored::Gateway(gateway)) = gateway else {
             hostnames.push(None);
             continue;
         };
         let section = parent.section.as_ref();
-        let attached = listeners.iter().filter(|one| section.is_none_or(|own| *own == one.name));
+        let attached =
+            gateway.listeners.iter().filter(|one| section.is_none_or(|own| *own == one.name));
         hostnames.extend(attached.filter_map(|one| one.hostname.as_deref()).map(Some));
     }
     hostnames.sort_unstable();

@@ -27,6 +27,13 @@ pub(crate) struct Claim {
     pub(crate) way: Way,
 }
 
+/// What objects claim, as it is worked out.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    only: Option<u16>,
+    all: Vec<(String, Claim)>,
+}
+
 /// How an object comes to a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Way {
@@ -46,6 +53,34 @@ pub(crate) enum Meaning {
         annotations: Vec<String>,
         owners: Vec<Owner>,
     },
+}
+
+impl Claim {
+    pub(crate) const FIRST: Self = Self { object: Id::FIRST, rule: 0, way: Way::Combined };
+    pub(crate) const LAST: Self = Self { object: Id::LAST, rule: u16::MAX, way: Way::Own };
+}
+
+impl Claims {
+    /// Those of one rule only.
+    pub(crate) fn of_rule(rule: u16) -> Self {
+        Self { only: Some(rule), all: Vec::new() }
+    }
+
+    /// Whether the claims of this rule are asked for.
+    pub(crate) fn wants(&self, rule: u16) -> bool {
+        self.only.is_none_or(|only| only == rule)
+    }
+
+    pub(crate) fn push(&mut self, base: String, claim: Claim) {
+        self.all.push((base, claim));
+    }
+
+    /// Each once, sorted by name.
+    pub(crate) fn sorted(mut self) -> Vec<(String, Claim)> {
+        self.all.sort_unstable();
+        self.all.dedup();
+        self.all
+    }
 }
 
 /// What the names are that the claims on `base` make, and what each stands for. Kong's names differ

@@ -6,13 +6,13 @@
 
 use crate::resolve::gateway;
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Way};
+use crate::resolve::group::{Claim, Claims, Way};
 use crate::resolve::index::World;
 use crate::resolve::l4route;
 use crate::resolve::store::Route;
 
 /// The names that the route claims.
-pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Vec<(String, Claim)>) {
+pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Claims) {
     if world.forms.traditional {
         l4route::claims(world, object, route, claims);
     }
@@ -23,21 +23,24 @@ pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Vec<
     for hostname in hostnames(world, route) {
         let hostname = hostname.unwrap_or("_").replace('*', "_");
         for rule in 0..l4route::count(route) {
+            if !claims.wants(rule) {
+                continue;
+            }
             let base = format!("grpcroute.{namespace}.{name}.{hostname}.{rule}");
-            claims.push((base, Claim { object, rule, way: Way::Own }));
+            claims.push(base, Claim { object, rule, way: Way::Own });
         }
     }
 }
 
 /// The host names in the route's names; `None` for none.
 fn hostnames<'w>(world: &'w World, route: &'w Route) -> Vec<Option<&'w str>> {
-    let mut hostnames: Vec<_> = if route.hostnames.is_empty() && world.forms.operator {
+    let mut hostnames: Vec<_> = if route.place.hostnames.is_empty() && world.forms.operator {
         gateway::inherited_hostnames(world, route)
     } else {
-        route.hostnames.iter().map(|hostname| Some(&**hostname)).collect()
+        route.place.hostnames.iter().map(|hostname| Some(&**hostname)).collect()
     };
     // Kong Ingress Controller does not look at the Gateway.
-    if route.hostnames.is_empty() && world.forms.kic {
+    if route.place.hostnames.is_empty() && world.forms.kic {
         hostnames.push(None);
     }
     hostnames.sort_unstable();

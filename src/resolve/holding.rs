@@ -43,21 +43,20 @@ impl Index {
         let (mut waiting, mut seen) = (vec![service], BTreeSet::from([service]));
         let mut names = BTreeSet::new();
         while let Some(id) = waiting.pop() {
-            names.extend(world.graph.claimed(id).iter().map(|(name, _)| &**name));
+            names.extend(self.claimed_by(id));
             waiting.extend(world.graph.dependents(id).filter(|dependent| seen.insert(*dependent)));
         }
         let held = names.into_iter().filter(|name| {
             self.claims_on(name).iter().any(|claim| named(world, *claim).contains(&service))
         });
-        held.map(|name| self.held(name)).collect()
+        held.map(|name| self.held(&name)).collect()
     }
 
     /// The Kong services that a route, Ingress or KongService makes, sorted by name.
     pub fn kong_services_by(&self, owner: &Key) -> Vec<Held> {
-        let graph = &self.world().graph;
-        let claimed = graph.find(owner).map(|id| graph.claimed(id)).unwrap_or_default();
-        let names: BTreeSet<_> = claimed.iter().map(|(name, _)| &**name).collect();
-        names.into_iter().map(|name| self.held(name)).collect()
+        let id = self.world().graph.find(owner);
+        let names = id.map(|id| self.claimed_by(id)).unwrap_or_default();
+        names.into_iter().map(|name| self.held(&name)).collect()
     }
 
     fn held(&self, name: &str) -> Held {
@@ -65,7 +64,7 @@ impl Index {
         let mut held =
             Held { name: name.to_owned(), services: BTreeSet::new(), owners: BTreeSet::new() };
         for claim in self.claims_on(name) {
-            held.services.extend(named(world, *claim).into_iter().map(|id| key(world, id)));
+            held.services.extend(named(world, claim).into_iter().map(|id| key(world, id)));
             held.owners.insert(key(world, claim.object));
             if let Some(Stored::KongService(service)) = world.graph.object(claim.object) {
                 let routes = kongservice::owners(world, service);

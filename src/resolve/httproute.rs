@@ -14,22 +14,25 @@ use sha2::{Digest, Sha256};
 use crate::mapping::Label;
 use crate::mapping::name::{Form, MAX_BYTES, decode};
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Way};
+use crate::resolve::group::{Claim, Claims, Way};
 use crate::resolve::index::World;
 use crate::resolve::store::{Ref, Route, Rule};
 
 /// The names that the route claims.
-pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Vec<(String, Claim)>) {
+pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Claims) {
     let forms = world.forms;
     // The traditional router cannot look at query parameters: translate_httproute.go.
-    if !forms.expressions && route.rules.iter().any(|rule| rule.matches_query_params) {
+    if !forms.expressions && route.matches_query_params {
         return;
     }
     let (_, namespace, name) = world.graph.key(object);
     for (rule, number) in route.rules.iter().zip(0..) {
+        if !claims.wants(number) {
+            continue;
+        }
         if forms.combined {
             let claim = Claim { object, rule: number, way: Way::Combined };
-            claims.push((combined_name(world, namespace, &rule.refs), claim));
+            claims.push(combined_name(world, namespace, &rule.refs), claim);
         }
         if forms.separate {
             let same_refs = first_of(route, number, |other| have_same_refs(rule, other));
@@ -41,7 +44,7 @@ pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Vec<
             for first in [kic, operator].into_iter().flatten() {
                 let base = format!("httproute.{namespace}.{name}.{first}");
                 if !(forms.combined && is_derived_from_combined(&base)) {
-                    claims.push((base, Claim { object, rule: number, way: Way::Own }));
+                    claims.push(base, Claim { object, rule: number, way: Way::Own });
                 }
             }
         }

@@ -8,17 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use crate::resolve::backend::{self, Found};
 use crate::resolve::facade;
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Way};
+use crate::resolve::group::{Claim, Claims, Way};
 use crate::resolve::index::World;
 use crate::resolve::store::{DefaultBackend, Ingress, IngressTarget, ServicePort, Stored};
 
 /// The names that the Ingress claims.
-pub(crate) fn claims(
-    world: &World,
-    object: Id,
-    ingress: &Ingress,
-    claims: &mut Vec<(String, Claim)>,
-) {
+pub(crate) fn claims(world: &World, object: Id, ingress: &Ingress, claims: &mut Claims) {
     if !world.classes.accept(ingress.class.as_deref()) {
         return;
     }
@@ -28,6 +23,9 @@ pub(crate) fn claims(
     };
     let targets = ingress.backends.iter().zip(0..).chain(default.map(|target| (target, DEFAULT)));
     for (target, rule) in targets {
+        if !claims.wants(rule) {
+            continue;
+        }
         let claim = Claim { object, rule, way: Way::Own };
         match target {
             IngressTarget::Service { service, port } => {
@@ -37,10 +35,10 @@ pub(crate) fn claims(
                     ServicePort::Name(port) => format!("{namespace}.{name}.{port}"),
                     ServicePort::Implicit => format!("{namespace}.{name}.implicitPort"),
                 };
-                claims.push((base, claim));
+                claims.push(base, claim);
             }
             IngressTarget::Facade(id) if world.forms.facade => {
-                claims.push((facade::name(world, *id), claim));
+                claims.push(facade::name(world, *id), claim);
             }
             IngressTarget::Facade(_) => {}
         }

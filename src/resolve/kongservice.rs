@@ -12,15 +12,15 @@ use crate::kubernetes::ObjectKind;
 use crate::resolve::backend::{self, Found};
 use crate::resolve::gateway;
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Way};
+use crate::resolve::group::{Claim, Claims, Way};
 use crate::resolve::httproute::is_derived_from_combined;
 use crate::resolve::index::World;
 use crate::resolve::store::{KongService, Ref, Stored};
 
 /// The name that the KongService claims.
-pub(crate) fn claims(object: Id, service: &KongService, claims: &mut Vec<(String, Claim)>) {
+pub(crate) fn claims(object: Id, service: &KongService, claims: &mut Claims) {
     if !service.label.is_empty() && !is_derived_from_combined(&service.label) {
-        claims.push((service.label.to_string(), Claim { object, rule: 0, way: Way::Own }));
+        claims.push(service.label.to_string(), Claim { object, rule: 0, way: Way::Own });
     }
 }
 

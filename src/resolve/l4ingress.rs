@@ -7,26 +7,24 @@
 use crate::kubernetes::ObjectKind;
 use crate::resolve::backend::{self, Found};
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Way};
+use crate::resolve::group::{Claim, Claims, Way};
 use crate::resolve::index::World;
 use crate::resolve::store::L4Ingress;
 
 /// The names that the TCPIngress or UDPIngress claims.
-pub(crate) fn claims(
-    world: &World,
-    object: Id,
-    ingress: &L4Ingress,
-    claims: &mut Vec<(String, Claim)>,
-) {
+pub(crate) fn claims(world: &World, object: Id, ingress: &L4Ingress, claims: &mut Claims) {
     if !world.forms.kic || !world.classes.accept(ingress.class.as_deref()) {
         return;
     }
     let (kind, ..) = world.graph.key(object);
     let suffix = if kind == ObjectKind::UDPIngress { ".udp" } else { "" };
     for ((service, port), rule) in ingress.backends.iter().zip(0..) {
+        if !claims.wants(rule) {
+            continue;
+        }
         let (_, namespace, name) = world.graph.key(*service);
         let base = format!("{namespace}.{name}.{port}{suffix}");
-        claims.push((base, Claim { object, rule, way: Way::Own }));
+        claims.push(base, Claim { object, rule, way: Way::Own });
     }
 }
 

@@ -5,17 +5,20 @@
 //! the names of the others are claimed here all the same, and no line carries them.
 
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Way};
+use crate::resolve::group::{Claim, Claims, Way};
 use crate::resolve::index::World;
 use crate::resolve::store::Route;
 
 /// The names that the route claims.
-pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Vec<(String, Claim)>) {
+pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Claims) {
     let (kind, namespace, name) = world.graph.key(object);
     let kind = kind.as_str().to_ascii_lowercase();
     for rule in 0..count(route) {
+        if !claims.wants(rule) {
+            continue;
+        }
         let base = format!("{kind}.{namespace}.{name}.{rule}");
-        claims.push((base, Claim { object, rule, way: Way::Own }));
+        claims.push(base, Claim { object, rule, way: Way::Own });
     }
 }
 

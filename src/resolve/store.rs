@@ -1,10 +1,12 @@
 //! What is kept of an object.
 //!
-//! In: an [`Object`] as it is read. Out: a [`Stored`], a few hundred bytes, with numbers in place of
-//! the objects it refers to. The one decision: what makes no difference to the mapping is not kept,
-//! so an update that changes nothing that matters is equal to what is there, and costs nothing.
+//! In: an [`Object`] as it is read. Out: a [`Stored`], a hundred bytes or so, with numbers in place
+//! of the objects it refers to. The one decision: what makes no difference to the mapping is not
+//! kept, so an update that changes nothing that matters is equal to what is there, and costs
+//! nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::kubernetes::object::{FACADE_GROUP, HYBRID_ROUTES, INGRESS_CLASS, KONG_ANNOTATIONS};
 use crate::kubernetes::types::{
@@ -15,28 +17,37 @@ use crate::kubernetes::{Metadata, Object, ObjectKind, Spec};
 use crate::resolve::graph::{Graph, Id};
 use crate::resolve::httproute::effective_timeout_ms;
 
+/// Routes and Services are most of the objects; the others are boxed, to be no larger.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Stored {
     Route(Route),
-    Ingress(Ingress),
-    L4Ingress(L4Ingress),
-    Facade(Facade),
-    KongService(KongService),
+    Ingress(Box<Ingress>),
+    L4Ingress(Box<L4Ingress>),
+    Facade(Box<Facade>),
+    KongService(Box<KongService>),
     Service(Service),
-    Gateway(Gateway),
+    Gateway(Box<Gateway>),
     GatewayClass { is_of_kong: bool },
 }
 
 /// A route of any kind.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Route {
+    pub(crate) place: Arc<Place>,
+    pub(crate) rules: Box<[Rule]>,
+    /// Whether any rule does.
+    pub(crate) matches_query_params: bool,
+}
+
+/// What a route is attached to, and for which host names. Most routes of a cluster share it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
     pub(crate) parents: Box<[Parent]>,
     /// Of GRPCRoutes only.
     pub(crate) hostnames: Box<[Box<str>]>,
-    pub(crate) rules: Box<[Rule]>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Parent {
     /// `None` where it is a Service: such a route is a mesh's.
     pub(crate) gateway: Option<Id>,
@@ -49,7 +60,6 @@ pub(crate) struct Rule {
     pub(crate) refs: Box<[Ref]>,
     /// Milliseconds.
     pub(crate) timeout: u64,
-    pub(crate) matches_query_params: bool,
 }
 
 /// A backend of a rule. Their order here is of no meaning but the same everywhere.
@@ -64,7 +74,8 @@ pub(crate) struct Ref {
     pub(crate) says_core: bool,
     pub(crate) names_namespace: bool,
     /// What else tells it from others: group and kind where it is no Service, and filters.
-    pub(crate) extra: Option<Box<str>>,
+    #[allow(clippy::box_collection)] // one word where there is nothing, as nearly always
+    pub(crate) extra: Option<Box<String>>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -154,18 +165,20 @@ impl Stored {
                 Self::Route(Route::of(route, &metadata.namespace, graph))
             }
             Spec::GRPCRoute(route) => Self::Route(Route::of(route, &metadata.namespace, graph)),
-            Spec::Ingress(ingress) => Self::Ingress(Ingress::of(ingress, &metadata, graph)),
+            Spec::Ingress(ingress) => Self::Ingress(Ingress::of(ingress, &metadata, graph).into()),
             Spec::TCPIngress(ingress) | Spec::UDPIngress(ingress) => {
-                Self::L4Ingress(L4Ingress::of(&ingress, &metadata, graph))
+                Self::L4Ingress(L4Ingress::of(&ingress, &metadata, graph).into())
             }
-            Spec::KongServiceFacade(FacadeSpec { backend_ref }) => Self::Facade(Facade {
-                class: class_of(&metadata, None),
-                service: graph.id(ObjectKind::Service, &metadata.namespace, &backend_ref.name),
-                port: backend_ref.port,
-            }),
-            Spec::KongService(spec) => Self::KongService(KongService::of(&spec, &metadata, graph)),
+            Spec::KongServiceFacade(FacadeSpec { backend_ref }) => {
+                let service = graph.id(ObjectKind::Service, &metadata.namespace, &backend_ref.name);
+                let class = class_of(&metadata, None);
+                Self::Facade(Facade { class, service, port: backend_ref.port }.into())
+            }
+            Spec::KongService(spec) => {
+                Self::KongService(KongService::of(&spec, &metadata, graph).into())
+            }
             Spec::Service => Self::Service(Service::of(metadata)),
-            Spec::Gateway(gateway) => Self::Gateway(Gateway::of(gateway, graph)),
+            Spec::Gateway(gateway) => Self::Gateway(Gateway::of(gateway, graph).into()),
             Spec::GatewayClass(class) => {
                 Self::GatewayClass { is_of_kong: class.controller_name.starts_with(CONTROLLERS) }
             }
@@ -181,12 +194,13 @@ impl Stored {
     /// What it refers to.
     pub(crate) fn references(&self) -> BTreeSet<Id> {
         match self {
-            Self::Route(Route { parents, rules, .. }) => {
-                let gateways = parents.iter().filter_map(|parent| parent.gateway);
+            Self::Route(Route { place, rules, .. }) => {
+                let gateways = place.parents.iter().filter_map(|parent| parent.gateway);
                 let services = rules.iter().flat_map(|rule| &rule.refs).map(|one| one.service);
                 gateways.chain(services).collect()
             }
-            Self::Ingress(Ingress { backends, default, .. }) => {
+            Self::Ingress(ingress) => {
+                let Ingress { backends, default, .. } = &**ingress;
                 let default = match default {
                     DefaultBackend::To(target) => Some(target),
                     DefaultBackend::None | DefaultBackend::Unknown => None,
@@ -198,9 +212,7 @@ impl Stored {
             }
             Self::L4Ingress(ingress) => ingress.backends.iter().map(|(id, _)| *id).collect(),
             Self::Facade(facade) => BTreeSet::from([facade.service]),
-            Self::KongService(KongService { routes, service, .. }) => {
-                routes.iter().copied().chain(*service).collect()
-            }
+            Self::KongService(one) => one.routes.iter().copied().chain(one.service).collect(),
             Self::Gateway(gateway) => BTreeSet::from([gateway.class]),
             Self::Service(_) | Self::GatewayClass { .. } => BTreeSet::new(),
         }
@@ -215,9 +227,13 @@ impl Route {
             let is_service = kind.as_deref() == Some("Service");
             Parent { gateway: (!is_service).then(gateway), section: section_name.map(Into::into) }
         };
-        Self {
+        let place = Place {
             parents: route.parent_refs.into_iter().map(|one| parent(one, graph)).collect(),
             hostnames: route.hostnames.into_iter().map(Into::into).collect(),
+        };
+        Self {
+            place: graph.shared(place),
+            matches_query_params: route.rules.iter().any(|rule| rule.matches_query_params),
             rules: route.rules.into_iter().map(|rule| Rule::of(rule, namespace, graph)).collect(),
         }
     }
@@ -225,11 +241,10 @@ impl Route {
 
 impl Rule {
     fn of(rule: RouteRule, namespace: &str, graph: &mut Graph) -> Self {
-        let RouteRule { backend_refs, timeouts, matches_query_params, .. } = rule;
+        let RouteRule { backend_refs, timeouts, .. } = rule;
         Self {
             refs: backend_refs.into_iter().map(|one| Ref::of(one, namespace, graph)).collect(),
             timeout: effective_timeout_ms(timeouts.backend_request.as_deref()),
-            matches_query_params,
         }
     }
 }
