@@ -7,16 +7,17 @@
 //!                                           mapping  <── source  <── a mapping file
 //!                                      (arc-swap snapshot)  ▲
 //!                                                        resolve  <── kubernetes  <── manifests
-//!                                                                         ▲
-//!                                                                      cluster  <── API server
+//!                                                           ▲             ▲
+//!                             what is to be written <── controller     cluster  <── API server
 //! ```
-//! `exposition`, `rewrite`, `mapping`, `kubernetes` and `resolve` are pure: bytes or values in,
-//! bytes or values out, no async, no clock, no client. `sidecar` (scrape, serve), `source`,
-//! `cluster` and `command` are the rim. A module imports only along these arrows.
+//! `exposition`, `rewrite`, `mapping`, `kubernetes`, `resolve` and `controller` (which reads
+//! `kubernetes`, too) are pure: bytes or values in, bytes or values out, no async, no clock, no
+//! client. `sidecar` (scrape, serve), `source`, `cluster` and `command` are the rim. A module imports only along these arrows.
 
 pub mod args;
 pub mod cluster;
 pub mod command;
+pub mod controller;
 pub mod demo;
 pub mod exposition;
 pub mod kubernetes;

@@ -1,0 +1,251 @@
+//! What the controller knows of the cluster.
+//!
+//! In: objects as they appear, change and vanish. Out: one consistent view of them, for a plan. The
+//! one decision: kept is what a plan reads and nothing else, so 10,000 Services cost a few megabytes,
+//! and who shares a Kong service is asked of the same index that makes the mapping.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::controller::annotation::{self, Mark, Plugins};
+use crate::controller::keys;
+use crate::kubernetes::extension::{Extension, ExtensionRef, Plugin};
+use crate::kubernetes::object::{EXTENSION_GROUP, OPERATORS_PLUGINS};
+use crate::kubernetes::{Key, Metadata, Object, ObjectKind, Spec};
+use crate::resolve::{Index, Settings};
+
+/// The objects that are known.
+#[derive(Debug)]
+pub struct View {
+    index: Index,
+    extensions: BTreeMap<Key, (Metadata, Extension)>,
+    /// By ControlPlane or GatewayConfiguration: the extensions that it names.
+    attachments: BTreeMap<Key, BTreeSet<Key>>,
+    plugins: BTreeMap<Key, (Metadata, Plugin)>,
+    targets: BTreeMap<Key, Target>,
+    /// Those of the targets on which something is ours.
+    marked: BTreeSet<Key>,
+}
+
+/// An object whose annotation names plugins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Target {
+    /// What a write is checked against.
+    pub version: Version,
+    /// The annotation and our note.
+    pub plugins: Plugins,
+    /// The plugins that filters of its rules name.
+    pub by_filters: Vec<String>,
+    /// The labels; of Services only.
+    pub labels: BTreeMap<String, String>,
+    /// What Kong Operator notes of the plugins that it put there.
+    pub operators: Option<String>,
+    /// Whether it is not to be touched.
+    pub is_opted_out: bool,
+    /// Whether it is about to go.
+    pub is_deleted: bool,
+}
+
+/// Which object this is and which version of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Version {
+    /// What tells it from others of its name.
+    pub uid: Option<String>,
+    /// `metadata.resourceVersion`.
+    pub resource: Option<String>,
+}
+
+impl View {
+    /// A view of no objects. `settings` say how Kong's controller is set up.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            index: Index::new(settings),
+            extensions: BTreeMap::new(),
+            attachments: BTreeMap::new(),
+            plugins: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            marked: BTreeSet::new(),
+        }
+    }
+
+    /// Takes up an object that is new or has changed.
+    pub fn apply(&mut self, object: Object) {
+        let key = object.key();
+        match &object.spec {
+            Spec::DataPlaneMetricsExtension(extension) => {
+                self.extensions.insert(key, (object.metadata, extension.clone()));
+                return;
+            }
+            Spec::KongPlugin(plugin) | Spec::KongClusterPlugin(plugin) => {
+                self.plugins.insert(key, (object.metadata, plugin.clone()));
+                return;
+            }
+            Spec::GatewayConfiguration(spec) => {
+                let options = &spec.control_plane_options.extensions;
+                let named = named(&key, spec.extensions.iter().chain(options));
+                self.attachments.insert(key, named);
+                return;
+            }
+            Spec::ControlPlane(spec) => {
+                let named = named(&key, &spec.extensions);
+                self.attachments.insert(key.clone(), named);
+            }
+            _ => {}
+        }
+        if is_target(key.kind) {
+            let target = Target::of(&object);
+            if target.plugins.mark.is_some() {
+                self.marked.insert(key.clone());
+            } else {
+                self.marked.remove(&key);
+            }
+            self.targets.insert(key, target);
+        }
+        self.index.apply(object);
+    }
+
+    /// Forgets an object.
+    pub fn delete(&mut self, key: &Key) {
+        self.extensions.remove(key);
+        self.attachments.remove(key);
+        self.plugins.remove(key);
+        self.targets.remove(key);
+        self.marked.remove(key);
+        self.index.delete(key);
+    }
+
+    /// Who shares a Kong service with whom.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The extensions there are.
+    pub fn extensions(&self) -> impl Iterator<Item = (&Key, &Metadata, &Extension)> {
+        self.extensions.iter().map(|(key, (metadata, extension))| (key, metadata, extension))
+    }
+
+    /// The ControlPlanes and GatewayConfigurations that name an extension.
+    pub fn attached_to<'v>(&'v self, extension: &'v Key) -> impl Iterator<Item = &'v Key> {
+        let attachments = self.attachments.iter();
+        attachments.filter(|(_, named)| named.contains(extension)).map(|(key, _)| key)
+    }
+
+    /// The KongPlugins and KongClusterPlugins there are.
+    pub fn plugins(&self) -> impl Iterator<Item = (&Key, &Metadata, &Plugin)> {
+        self.plugins.iter().map(|(key, (metadata, plugin))| (key, metadata, plugin))
+    }
+
+    /// A KongPlugin or KongClusterPlugin.
+    pub fn plugin(&self, key: &Key) -> Option<(&Metadata, &Plugin)> {
+        self.plugins.get(key).map(|(metadata, plugin)| (metadata, plugin))
+    }
+
+    /// The plugin that an item of a list on an object of this namespace means.
+    pub fn plugin_of(
+        &self,
+        namespace: &str,
+        item: annotation::Item<'_>,
+    ) -> Option<(&Key, &Plugin)> {
+        let namespace = item.namespace.unwrap_or(namespace);
+        let local = Key::new(ObjectKind::KongPlugin, namespace, item.name);
+        let global = || self.plugins.get_key_value(&cluster_plugin(item.name));
+        let found = self.plugins.get_key_value(&local).or_else(global);
+        found.map(|(key, (_, plugin))| (key, plugin))
+    }
+
+    /// An object that names plugins.
+    pub fn target(&self, key: &Key) -> Option<&Target> {
+        self.targets.get(key)
+    }
+
+    /// The objects that name plugins.
+    pub fn targets(&self) -> impl Iterator<Item = (&Key, &Target)> {
+        self.targets.iter()
+    }
+
+    /// Those on which something is ours.
+    pub fn marked(&self) -> impl Iterator<Item = (&Key, &Target)> {
+        self.marked.iter().filter_map(|key| self.targets.get_key_value(key))
+    }
+
+    /// The Services of a namespace.
+    pub fn services_of<'v>(
+        &'v self,
+        namespace: &'v str,
+    ) -> impl Iterator<Item = (&'v Key, &'v Target)> {
+        let first = Key::new(ObjectKind::Service, namespace, "");
+        let services = self.targets.range(first..);
+        services.take_while(move |(key, _)| {
+            key.kind == ObjectKind::Service && *key.namespace == *namespace
+        })
+    }
+}
+
+impl Target {
+    fn of(object: &Object) -> Self {
+        let metadata = &object.metadata;
+        let annotation = |key: &str| metadata.annotation(key).map(str::to_owned);
+        let by_filters = match &object.spec {
+            Spec::HTTPRoute(route) | Spec::GRPCRoute(route) => {
+                route.rules.iter().flat_map(|rule| rule.plugins.iter().cloned()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let is_service = object.spec.kind() == ObjectKind::Service;
+        Self {
+            version: Version::of(metadata),
+            plugins: Plugins {
+                list: annotation(keys::PLUGINS),
+                mark: metadata.annotation(keys::MARK).map(Mark::read),
+            },
+            by_filters,
+            labels: if is_service { metadata.labels.clone() } else { BTreeMap::new() },
+            operators: annotation(OPERATORS_PLUGINS),
+            is_opted_out: metadata.annotation(keys::OPT_OUT) == Some("true"),
+            is_deleted: metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+impl Version {
+    /// Of an object with this metadata.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self { uid: metadata.uid.clone(), resource: metadata.resource_version.clone() }
+    }
+}
+
+/// The key of a KongClusterPlugin.
+pub fn cluster_plugin(name: &str) -> Key {
+    Key::new(ObjectKind::KongClusterPlugin, "", name)
+}
+
+/// Whether Kong's controllers look for plugins in an annotation of this kind.
+fn is_target(kind: ObjectKind) -> bool {
+    is_route(kind) || matches!(kind, ObjectKind::Service | ObjectKind::KongServiceFacade)
+}
+
+/// Whether plugins can be put onto the Kong routes that objects of this kind make.
+pub fn is_route(kind: ObjectKind) -> bool {
+    matches!(
+        kind,
+        ObjectKind::HTTPRoute
+            | ObjectKind::GRPCRoute
+            | ObjectKind::TCPRoute
+            | ObjectKind::TLSRoute
+            | ObjectKind::UDPRoute
+            | ObjectKind::Ingress
+            | ObjectKind::TCPIngress
+            | ObjectKind::UDPIngress
+    )
+}
+
+/// The extensions among what an object names.
+fn named<'r>(by: &Key, references: impl IntoIterator<Item = &'r ExtensionRef>) -> BTreeSet<Key> {
+    let kind = ObjectKind::DataPlaneMetricsExtension;
+    let is_extension = |one: &&ExtensionRef| {
+        one.kind == kind.as_str() && one.group.as_deref().is_none_or(|own| own == EXTENSION_GROUP)
+    };
+    let key = |one: &ExtensionRef| {
+        Key::new(kind, one.namespace.as_deref().unwrap_or(&by.namespace), &one.name)
+    };
+    references.into_iter().filter(is_extension).map(key).collect()
+}
