@@ -13,7 +13,7 @@ pub(crate) struct Binaries {
     controllers: Option<Program>,
     /// Kong Ingress Controller.
     pub(crate) kic: Option<PathBuf>,
-    /// `gateway-api/*.yaml` and `kong/*.yaml`.
+    /// `gateway-api/*.yaml`, `kong/*.yaml` and those of other operators.
     pub(crate) crds: PathBuf,
 }
 

@@ -23,8 +23,10 @@ impl Cluster {
     /// Defines kinds by the plural and group of their names, and waits until they are served.
     pub(crate) async fn define(&self, names: &[&str]) {
         let crds = &self.plane.binaries.crds;
-        let mut files = definitions(&crds.join("kong"));
-        files.extend(definitions(&crds.join("gateway-api")));
+        let mut files = BTreeMap::new();
+        for folder in ["kong", "gateway-api", "monitoring", "keda"] {
+            files.extend(definitions(&crds.join(folder)));
+        }
         // Newer ones of the same kinds win.
         files.extend(kong_crds().map(|folder| definitions(&folder)).unwrap_or_default());
         let objects = names.iter().flat_map(|name| {

@@ -27,7 +27,7 @@ pub(crate) use self::{
     audit::Request,
     binaries::{APISERVER, Binaries, CONTROLLERS, ETCD},
     cluster::Cluster,
-    manifests::read,
+    manifests::{moved, read},
     plane::{APISERVER_ADDRESS, Plane},
     proxy::Proxy,
     runner::{Access, Test, run},
