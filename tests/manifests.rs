@@ -9,8 +9,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use kong_metrics_exporter::kubernetes::Spec;
 use kong_metrics_exporter::kubernetes::manifest::{Defaults, Error, Manifests};
+use kong_metrics_exporter::kubernetes::{Key, ObjectKind, Spec};
 use kong_metrics_exporter::mapping::file;
 
 const CLUSTER: &str = "\
@@ -316,4 +316,18 @@ fn what_is_to_be_measured_is_read_in_both_versions_of_the_api() {
 
     let Spec::HTTPRoute(spec) = &route.spec else { panic!() };
     assert_eq!(spec.rules[0].plugins, ["p"]);
+}
+
+#[test]
+fn one_object_of_a_list_is_read_by_what_the_list_is_of() {
+    let json = r#"{"metadata": {"namespace": "web", "name": "echo"}, "spec": {"ports": []}}"#;
+    let one = Manifests::one(ObjectKind::Service, "v1", json).unwrap();
+    assert_eq!(one.key(), Key::new(ObjectKind::Service, "web", "echo"));
+    let route = |json: &str| Manifests::one(ObjectKind::HTTPRoute, "v1", json);
+    let json = r#"{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"namespace": "web", "name": "echo"}, "spec": {"rules": 5}}"#;
+    let error = route(json).unwrap_err().to_string();
+    assert!(error.starts_with("invalid type: integer `5`, expected a sequence"), "{error}");
+    let error = route(r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {}}"#).unwrap_err();
+    assert_eq!(error.to_string(), "not of kind HTTPRoute");
 }

@@ -24,6 +24,8 @@ enum Event {
     Apply(String),
     /// Of the object that was applied so many events ago.
     Delete(usize),
+    /// Of everything of its kind, in its namespace or all of them: a new list without them.
+    Vanish(usize, bool),
     /// Somebody asks what has changed.
     Ask,
 }
@@ -58,6 +60,22 @@ proptest! {
                     left.remove(&applied[at]);
                     index.delete(&applied[at]);
                     other.delete(&applied[at]);
+                }
+                Event::Vanish(ago, everywhere) => {
+                    let Some(at) = applied.len().checked_sub(1 + ago) else { continue };
+                    let Key { kind, namespace, .. } = &applied[at];
+                    let namespace = Some(&**namespace).filter(|_| !everywhere);
+                    let is_left = |key: &Key| {
+                        let is_meant = namespace.is_none_or(|own| *own == *key.namespace);
+                        key.kind != *kind || !is_meant
+                    };
+                    left.retain(|key, _| is_left(key));
+                    for index in [&mut index, &mut other] {
+                        index.retain(*kind, namespace, |_| false);
+                        prop_assert!(index.keys(*kind).all(|key| is_left(&key)));
+                    }
+                    let count = left.keys().filter(|key| key.kind == *kind).count();
+                    prop_assert_eq!(index.count().get(kind).copied().unwrap_or_default(), count);
                 }
                 Event::Ask => {
                     take_up(&mut told, index.changes());
@@ -163,6 +181,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         12 => object().prop_map(Event::Apply),
         4 => (0_usize..20).prop_map(Event::Delete),
+        1 => (0_usize..20, any::<bool>()).prop_map(|(ago, all)| Event::Vanish(ago, all)),
         1 => Just(Event::Ask),
     ]
 }

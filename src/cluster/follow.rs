@@ -122,8 +122,7 @@ pub enum ListBy {
 
 /// Follows one kind.
 pub struct Follower<T, R> {
-    client: Client,
-    target: Target,
+    requests: Requests,
     options: Options,
     read: R,
     state: State,
@@ -131,6 +130,13 @@ pub struct Follower<T, R> {
     events: VecDeque<Event<T>>,
     backoff: ExponentialBackoff,
     pause: Option<Duration>,
+}
+
+/// Asks for what is followed.
+struct Requests {
+    client: Client,
+    target: Target,
+    answer: Duration,
 }
 
 enum State {
@@ -157,8 +163,9 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
     /// Follows what `target` says; `read` makes an object of its JSON.
     pub fn new(client: Client, target: Target, options: Options, read: R) -> Self {
         let backoff = options.backoff.build();
+        let requests = Requests { client, target, answer: options.answer };
         let (state, events, pause) = (State::Start, VecDeque::new(), None);
-        Self { client, target, options, read, state, events, backoff, pause }
+        Self { requests, options, read, state, events, backoff, pause }
     }
 
     /// The next event, for ever. Where the future is dropped, the next one starts with a list.
@@ -189,21 +196,10 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
 
     /// Asks for a page, the first one or the one that `token` leads to.
     async fn list(&mut self, token: Option<String>) -> (State, Option<Failure>) {
-        let params = ListParams {
-            label_selector: self.target.labels.clone(),
-            limit: Some(self.options.page_size),
-            continue_token: token.clone(),
-            ..ListParams::default()
-        };
-        let page = async {
-            let request = Request::new(&*self.target.path).list(&params);
-            self.client.request_text(request.map_err(kube::Error::BuildRequest)?).await
-        };
-        let page = match timeout(self.options.answer, page).await {
-            Ok(Ok(page)) => page,
+        let page = match self.requests.page(self.options.page_size, token.clone()).await {
+            Ok(page) => page,
             // A list that is too old to go on with begins anew, as every other does.
-            Ok(Err(error)) => return (State::Start, Some(Failure::List(error))),
-            Err(_) => return (State::Start, Some(Failure::Silent(self.options.answer))),
+            Err(failure) => return (State::Start, Some(failure)),
         };
         let List { metadata, items } = match serde_json::from_str(&page) {
             Ok(list) => list,
@@ -227,13 +223,16 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
     /// Opens a watch that begins with a list.
     async fn start_stream(&mut self) -> (State, Option<Failure>) {
         // No version: as new as can be, and never older than what another server said before.
-        match self.request("", true).await {
+        match self.requests.watch("", true).await {
             Ok(watch) => {
                 self.events.push_back(Event::Init);
                 (State::Streaming(watch), None)
             }
             Err(Failure::Watch(kube::Error::Api(status))) if matches!(status.code, 400 | 422) => {
-                tracing::info!(path = self.target.path, "the API server does not stream lists");
+                tracing::info!(
+                    path = self.requests.target.path,
+                    "the API server does not stream lists"
+                );
                 self.options.list = ListBy::Pages;
                 (State::Start, None)
             }
@@ -262,7 +261,7 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
 
     /// Opens the watch that goes on from `version`.
     async fn open(&mut self, version: String) -> (State, Option<Failure>) {
-        match self.request(&version, false).await {
+        match self.requests.watch(&version, false).await {
             Ok(watch) => {
                 self.events.push_back(Event::Alive);
                 (State::Watching { version, watch }, None)
@@ -308,7 +307,33 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
         (State::Watching { version, watch }, None)
     }
 
-    async fn request(&self, version: &str, begins_with_list: bool) -> Result<Watch, Failure> {
+    fn read(&mut self, json: &str, event: fn(T) -> Event<T>) {
+        self.events.push_back(match (self.read)(json) {
+            Ok(object) => event(object),
+            Err(error) => Event::Unreadable { name: Head::of(json).name(), error },
+        });
+    }
+}
+
+impl Requests {
+    /// A page of the list, as text.
+    async fn page(&self, size: u32, token: Option<String>) -> Result<String, Failure> {
+        let params = ListParams {
+            label_selector: self.target.labels.clone(),
+            limit: Some(size),
+            continue_token: token,
+            ..ListParams::default()
+        };
+        let page = async {
+            let request = Request::new(&*self.target.path).list(&params);
+            self.client.request_text(request.map_err(kube::Error::BuildRequest)?).await
+        };
+        let page = timeout(self.answer, page).await;
+        page.map_err(|_| Failure::Silent(self.answer))?.map_err(Failure::List)
+    }
+
+    /// A watch from this version on.
+    async fn watch(&self, version: &str, begins_with_list: bool) -> Result<Watch, Failure> {
         let params = WatchParams {
             label_selector: self.target.labels.clone(),
             timeout: Some(WATCH_SECONDS),
@@ -319,17 +344,10 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
             let request = Request::new(&*self.target.path).watch(&params, version);
             self.client.request_events(request.map_err(kube::Error::BuildRequest)?).await
         };
-        let stream = timeout(self.options.answer, stream).await;
-        let stream = stream.map_err(|_| Failure::Silent(self.options.answer))?;
+        let stream = timeout(self.answer, stream).await;
+        let stream = stream.map_err(|_| Failure::Silent(self.answer))?;
         let stream = stream.map_err(Failure::Watch)?.boxed();
         Ok(Watch { stream, opened: Instant::now(), is_mute: true })
-    }
-
-    fn read(&mut self, json: &str, event: fn(T) -> Event<T>) {
-        self.events.push_back(match (self.read)(json) {
-            Ok(object) => event(object),
-            Err(error) => Event::Unreadable { name: Head::of(json).name(), error },
-        });
     }
 }
 
@@ -397,7 +415,7 @@ impl Default for Options {
 
 impl<T, R> fmt::Debug for Follower<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Follower").field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("Follower").field("target", &self.requests.target).finish_non_exhaustive()
     }
 }
 

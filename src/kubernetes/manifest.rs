@@ -73,6 +73,24 @@ impl Manifests {
         }
     }
 
+    /// The one object of `json`, which an API server returned as one of this kind and version: in
+    /// lists some do without naming them again. Nothing is filled in.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn one(kind: ObjectKind, version: &str, json: &str) -> Result<Object, serde_json::Error> {
+        let api_version = match kind.group() {
+            "" => version.to_owned(),
+            group => format!("{group}/{version}"),
+        };
+        let mut one = Self::default();
+        let list = Some((api_version.as_str(), kind.as_str()));
+        let manifest = Manifest { into: &mut one, defaults: Defaults::Keep, list };
+        manifest.deserialize(&mut serde_json::Deserializer::from_str(json))?;
+        let object = one.objects.pop().filter(|object| object.spec.kind() == kind);
+        object.ok_or_else(|| serde_json::Error::custom(format!("not of kind {}", kind.as_str())))
+    }
+
     fn read_json(&mut self, text: &str, defaults: Defaults) -> Result<(), Error> {
         let mut json = serde_json::Deserializer::from_str(text);
         for document in 1.. {

@@ -78,8 +78,8 @@ pub(crate) struct World {
     pub(crate) grants: HashMap<Box<str>, BTreeMap<Box<str>, ReferenceGrantSpec>>,
     /// The Ingress whose default backend counts.
     pub(crate) default_ingress: Option<Id>,
-    ingress_classes: BTreeMap<Box<str>, (IngressClassSpec, bool)>,
-    control_planes: BTreeMap<(Box<str>, Box<str>), ControlPlaneSpec>,
+    pub(crate) ingress_classes: BTreeMap<Box<str>, (IngressClassSpec, bool)>,
+    pub(crate) control_planes: BTreeMap<(Box<str>, Box<str>), ControlPlaneSpec>,
 }
 
 impl Index {
@@ -214,6 +214,12 @@ impl Index {
             after = after.updated(changes, now);
         }
         after
+    }
+
+    /// Whether there may be anything to tell.
+    pub fn is_touched(&self) -> bool {
+        let is_touched = |touched: &Touched| !touched.places.is_empty() || !touched.left.is_empty();
+        self.touched.as_ref().is_none_or(is_touched)
     }
 
     /// The whole mapping.

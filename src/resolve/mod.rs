@@ -25,6 +25,7 @@ mod holding;
 mod httproute;
 mod index;
 mod ingress;
+mod inventory;
 mod kongservice;
 mod l4ingress;
 mod l4route;

@@ -7,6 +7,8 @@
 //! [`Current`]: crate::mapping::Current
 
 pub mod file;
+mod gather;
+pub mod watch;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -106,7 +106,10 @@ impl Api {
         let mut state = self.lock();
         state.version += 1;
         let version = state.version;
-        let mut object = json!({"apiVersion": "x/v1", "kind": kind.as_str(), "metadata": {}});
+        let best = resource::versions(kind)[0];
+        let api_version = format!("{}/{best}", kind.group());
+        let api_version = api_version.trim_start_matches('/');
+        let mut object = json!({"apiVersion": api_version, "kind": kind.as_str(), "metadata": {}});
         object.as_object_mut().unwrap().extend(content.as_object().unwrap().clone());
         let metadata = object["metadata"].as_object_mut().unwrap();
         metadata.insert("name".to_owned(), name.into());

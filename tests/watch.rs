@@ -1,0 +1,384 @@
+//! The mapping from a make-believe API server: what is mapped, and that nothing which happens to the
+//! server takes away what is known. A real one is in tests/cluster.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
+
+#[path = "common/api.rs"]
+mod api;
+#[path = "common/http.rs"]
+mod http;
+#[path = "common/kong.rs"]
+mod kong;
+#[path = "common/sidecar.rs"]
+mod sidecar;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Api;
+use kong::Kong;
+use kong_metrics_exporter::cluster::board::{Board, Id, Status};
+use kong_metrics_exporter::cluster::follow;
+use kong_metrics_exporter::cluster::trouble::Reason;
+use kong_metrics_exporter::cluster::watches::Options;
+use kong_metrics_exporter::kubernetes::ObjectKind;
+use kong_metrics_exporter::mapping::{Current, Label, Tier};
+use kong_metrics_exporter::resolve::{Flavor, Settings, Switch};
+use kong_metrics_exporter::source::watch::{self, Config};
+use serde_json::{Value, json};
+use sidecar::{Sidecar, config, eventually};
+use tokio::task::JoinHandle;
+
+const ALL: [ObjectKind; 4] =
+    [ObjectKind::Service, ObjectKind::HTTPRoute, ObjectKind::ReferenceGrant, ObjectKind::TCPRoute];
+
+/// The mapping that is made of what an API server says.
+struct Watching {
+    current: Current,
+    board: Board,
+    task: JoinHandle<()>,
+}
+
+impl Watching {
+    fn start(api: &Api) -> Self {
+        Self::start_with(api, quick())
+    }
+
+    fn start_with(api: &Api, config: Config) -> Self {
+        let (current, board) = (Current::awaiting(), Board::default());
+        let task = watch::follow(api.client(), config, current.clone(), board.clone());
+        Self { current, board, task: tokio::spawn(task) }
+    }
+
+    /// What stands behind a name: `web/echo web/other`, with `~` where that was once.
+    fn find(&self, name: &str) -> Option<String> {
+        let snapshot = self.current.load();
+        let (entry, tier) = snapshot.find(Label::Service, name)?;
+        let backends = entry.backends.iter();
+        let backends = backends.map(|one| format!("{}/{}", one.namespace, one.service));
+        let backends = backends.collect::<Vec<_>>().join(" ");
+        Some(if tier == Tier::Exact { backends } else { format!("~{backends}") })
+    }
+
+    async fn until(&self, name: &str, expected: &str) {
+        eventually(&format!("{name} -> {expected}"), async || {
+            self.find(name).as_deref() == Some(expected)
+        })
+        .await;
+    }
+
+    fn status(&self, kind: ObjectKind) -> Status {
+        self.board.watches().remove(&Id { kind, namespace: None }).unwrap_or_default()
+    }
+
+    async fn until_open(&self, kind: ObjectKind) {
+        eventually(&format!("{kind:?} is open"), async || self.status(kind).is_open).await;
+    }
+
+    async fn until_trouble(&self, kind: ObjectKind, reason: Reason) {
+        eventually(&format!("{kind:?}: {reason:?}"), async || {
+            self.status(kind).trouble == Some(reason)
+        })
+        .await;
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Kong Ingress Controller as it comes, and no long pauses.
+fn quick() -> Config {
+    let backoff = follow::Options::default().backoff;
+    let following = follow::Options {
+        page_size: 3,
+        answer: Duration::from_secs(2),
+        silence: Duration::from_secs(2),
+        backoff: backoff
+            .with_min_delay(Duration::from_millis(5))
+            .with_max_delay(Duration::from_millis(40)),
+        ..follow::Options::default()
+    };
+    Config {
+        settings: Settings {
+            flavor: Flavor::Kic,
+            combined: Switch::Off,
+            expressions: Switch::Off,
+            ..Settings::default()
+        },
+        namespaces: BTreeSet::new(),
+        options: Options {
+            following,
+            look_every: Duration::from_millis(50),
+            collect: Duration::from_millis(5),
+        },
+    }
+}
+
+fn spec(backends: &[&str]) -> Value {
+    let backend = |name: &&str| match name.split_once('/') {
+        Some((namespace, name)) => {
+            json!({"kind": "Service", "namespace": namespace, "name": name, "port": 80})
+        }
+        None => json!({"kind": "Service", "name": name, "port": 80}),
+    };
+    let refs: Vec<_> = backends.iter().map(backend).collect();
+    json!({"spec": {"parentRefs": [{"name": "kong"}], "rules": [{"backendRefs": refs}]}})
+}
+
+fn route(api: &Api, name: &str, backends: &[&str]) {
+    api.put(ObjectKind::HTTPRoute, "web", name, spec(backends));
+}
+
+fn service(api: &Api, name: &str) {
+    api.put(ObjectKind::Service, "web", name, json!({}));
+}
+
+/// A server with a route to a Service each.
+async fn cluster(names: &[&str]) -> Api {
+    let api = Api::start(&ALL).await;
+    for name in names {
+        service(&api, name);
+        route(&api, name, &[name]);
+    }
+    api
+}
+
+const PATH: &str = "/apis/gateway.networking.k8s.io/v1/httproutes";
+
+#[tokio::test]
+async fn a_mapping_is_made_of_what_is_listed_and_follows_what_changes() {
+    let api = cluster(&["a", "b", "c", "d", "e"]).await;
+    let watching = Watching::start(&api);
+    watching.until("httproute.web.e.0", "web/e").await;
+    assert_eq!(watching.current.load().len(), 5);
+    route(&api, "a", &["b", "c"]);
+    watching.until("httproute.web.a.0", "web/b web/c").await;
+    api.delete(ObjectKind::Service, "web", "c");
+    watching.until("httproute.web.a.0", "web/b").await;
+    api.delete(ObjectKind::HTTPRoute, "web", "a");
+    watching.until("httproute.web.a.0", "~web/b").await;
+    assert_eq!(watching.board.objects()[&ObjectKind::HTTPRoute], 5);
+    assert_eq!(watching.status(ObjectKind::HTTPRoute).changes, 2);
+}
+
+#[tokio::test]
+async fn nothing_is_mapped_before_everything_is_listed() {
+    let api = cluster(&["a"]).await;
+    api.refuse("/api/v1/services", 403);
+    let watching = Watching::start(&api);
+    watching.until_open(ObjectKind::HTTPRoute).await;
+    watching.until_trouble(ObjectKind::Service, Reason::Forbidden).await;
+    assert!(!watching.current.is_ready());
+    api.allow("/api/v1/services");
+    watching.until("httproute.web.a.0", "web/a").await;
+    assert!(watching.current.is_ready());
+}
+
+#[tokio::test]
+async fn a_kind_that_may_not_be_read_keeps_no_other_from_being_mapped() {
+    let api = cluster(&["a"]).await;
+    api.refuse(PATH, 403);
+    let tcp = ObjectKind::TCPRoute;
+    api.put(tcp, "web", "t", spec(&["a"]));
+    let watching = Watching::start(&api);
+    watching.until("tcproute.web.t.0", "web/a").await;
+    let status = watching.status(ObjectKind::HTTPRoute);
+    assert_eq!((status.is_open, status.trouble), (false, Some(Reason::Forbidden)));
+    assert!(status.failures[&Reason::Forbidden] >= 1);
+    api.allow(PATH);
+    watching.until("httproute.web.a.0", "web/a").await;
+    watching.until_open(ObjectKind::HTTPRoute).await;
+    assert_eq!(watching.status(ObjectKind::HTTPRoute).trouble, None);
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_takes_nothing_that_is_known() {
+    let api = cluster(&["a"]).await;
+    let watching = Watching::start(&api);
+    watching.until("httproute.web.a.0", "web/a").await;
+    api.refuse(PATH, 403);
+    watching.until_trouble(ObjectKind::HTTPRoute, Reason::Forbidden).await;
+    service(&api, "b");
+    route(&api, "b", &["b"]);
+    assert_eq!(watching.find("httproute.web.a.0").as_deref(), Some("web/a"));
+    api.allow(PATH);
+    watching.until("httproute.web.b.0", "web/b").await;
+}
+
+#[tokio::test]
+async fn a_new_list_takes_away_what_is_gone_and_nothing_else_for_no_moment() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let api = cluster(&names).await;
+    let watching = Watching::start(&api);
+    watching.until("httproute.web.h.0", "web/h").await;
+    let lists = watching.status(ObjectKind::HTTPRoute).lists;
+    api.delete_and_forget(ObjectKind::HTTPRoute, "web", "c");
+    eventually("c is gone", async || {
+        for name in names.iter().filter(|name| **name != "c") {
+            let found = watching.find(&format!("httproute.web.{name}.0"));
+            assert_eq!(found, Some(format!("web/{name}")));
+        }
+        watching.find("httproute.web.c.0").as_deref() == Some("~web/c")
+    })
+    .await;
+    assert!(watching.status(ObjectKind::HTTPRoute).lists > lists);
+    assert!(watching.status(ObjectKind::HTTPRoute).failures[&Reason::Expired] >= 1);
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_left_out_and_told() {
+    let api = cluster(&["a", "b"]).await;
+    api.put(ObjectKind::HTTPRoute, "web", "odd", json!({"spec": {"rules": "none"}}));
+    let watching = Watching::start(&api);
+    watching.until("httproute.web.b.0", "web/b").await;
+    assert_eq!(watching.status(ObjectKind::HTTPRoute).unreadable, 1);
+    // One that was read once keeps its meaning.
+    api.put(ObjectKind::HTTPRoute, "web", "a", json!({"spec": {"rules": 7}}));
+    eventually("two", async || watching.status(ObjectKind::HTTPRoute).unreadable == 2).await;
+    api.forget();
+    route(&api, "b", &["a"]);
+    watching.until("httproute.web.b.0", "web/a").await;
+    assert_eq!(watching.find("httproute.web.a.0").as_deref(), Some("web/a"));
+    assert_eq!(watching.status(ObjectKind::HTTPRoute).unreadable, 2);
+    route(&api, "odd", &["b"]);
+    watching.until("httproute.web.odd.0", "web/b").await;
+    api.delete(ObjectKind::HTTPRoute, "web", "a");
+    watching.until("httproute.web.a.0", "~web/a").await;
+    assert_eq!(watching.status(ObjectKind::HTTPRoute).unreadable, 0);
+}
+
+#[tokio::test]
+async fn a_kind_that_appears_is_followed_and_one_that_vanishes_is_not() {
+    let api = Api::start(&[ObjectKind::Service]).await;
+    service(&api, "a");
+    let watching = Watching::start(&api);
+    eventually("ready", async || watching.current.is_ready()).await;
+    assert!(watching.current.load().is_empty());
+    api.serve(ObjectKind::HTTPRoute);
+    route(&api, "a", &["a"]);
+    watching.until("httproute.web.a.0", "web/a").await;
+    api.remove(ObjectKind::HTTPRoute);
+    watching.until("httproute.web.a.0", "~web/a").await;
+    assert_eq!(watching.status(ObjectKind::HTTPRoute), Status::default());
+    api.serve(ObjectKind::HTTPRoute);
+    route(&api, "a", &["a"]);
+    watching.until("httproute.web.a.0", "web/a").await;
+}
+
+#[tokio::test]
+async fn without_a_server_at_the_start_names_are_decoded_until_there_is_one() {
+    let mut api = cluster(&["a"]).await;
+    api.stop().await;
+    let watching = Watching::start(&api);
+    eventually("told", async || watching.board.discovery().trouble == Some(Reason::Connect)).await;
+    assert!(!watching.current.is_ready());
+    api.listen().await;
+    watching.until("httproute.web.a.0", "web/a").await;
+    assert_eq!(watching.board.discovery().trouble, None);
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_takes_nothing_with_it() {
+    let mut api = cluster(&["a"]).await;
+    let watching = Watching::start(&api);
+    watching.until("httproute.web.a.0", "web/a").await;
+    let snapshot = watching.current.load();
+    api.stop().await;
+    watching.until_trouble(ObjectKind::HTTPRoute, Reason::Connect).await;
+    assert!(Arc::ptr_eq(&snapshot, &watching.current.load()));
+    service(&api, "b");
+    route(&api, "b", &["b"]);
+    api.listen().await;
+    watching.until("httproute.web.b.0", "web/b").await;
+    watching.until_open(ObjectKind::HTTPRoute).await;
+    assert_eq!(watching.status(ObjectKind::HTTPRoute).lists, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_swallows_everything_is_replaced() {
+    let api = cluster(&["a"]).await;
+    let mut config = quick();
+    config.options.following.silence = Duration::from_millis(200);
+    config.options.following.answer = Duration::from_millis(200);
+    let watching = Watching::start_with(&api, config);
+    watching.until("httproute.web.a.0", "web/a").await;
+    api.swallow(true);
+    watching.until_trouble(ObjectKind::HTTPRoute, Reason::Silent).await;
+    route(&api, "b", &["a"]);
+    assert_eq!(watching.find("httproute.web.a.0").as_deref(), Some("web/a"));
+    api.swallow(false);
+    watching.until("httproute.web.b.0", "web/a").await;
+}
+
+#[tokio::test]
+async fn only_the_named_namespaces_are_watched() {
+    let api = cluster(&["a"]).await;
+    api.put(ObjectKind::Service, "other", "x", json!({}));
+    api.put(ObjectKind::HTTPRoute, "other", "x", spec(&["x"]));
+    api.put(ObjectKind::Service, "more", "y", json!({}));
+    api.put(ObjectKind::HTTPRoute, "more", "y", spec(&["y"]));
+    let namespaces = BTreeSet::from(["web".to_owned(), "more".to_owned()]);
+    let watching = Watching::start_with(&api, Config { namespaces, ..quick() });
+    watching.until("httproute.web.a.0", "web/a").await;
+    watching.until("httproute.more.y.0", "more/y").await;
+    assert_eq!(watching.current.load().len(), 2);
+    let everywhere = api.requests().iter().any(|request| request.starts_with(PATH));
+    assert!(!everywhere, "{:?}", api.requests());
+    // A new list of one namespace says nothing of another.
+    api.delete_and_forget(ObjectKind::HTTPRoute, "web", "a");
+    watching.until("httproute.web.a.0", "~web/a").await;
+    assert_eq!(watching.find("httproute.more.y.0").as_deref(), Some("more/y"));
+}
+
+#[tokio::test]
+async fn only_routes_of_the_named_gateways_are_kept() {
+    let api = cluster(&["a"]).await;
+    let mut mine = spec(&["a"]);
+    mine["spec"]["parentRefs"] = json!([{"name": "x"}, {"namespace": "kong", "name": "mine"}]);
+    api.put(ObjectKind::HTTPRoute, "web", "b", mine);
+    let mut config = quick();
+    config.settings.gateways = BTreeSet::from([("kong".to_owned(), "mine".to_owned())]);
+    let watching = Watching::start_with(&api, config);
+    watching.until("httproute.web.b.0", "web/a").await;
+    assert_eq!(watching.find("httproute.web.a.0"), None);
+    assert_eq!(watching.board.objects()[&ObjectKind::HTTPRoute], 1);
+    // One that is attached elsewhere from now on.
+    api.put(ObjectKind::HTTPRoute, "web", "b", spec(&["a"]));
+    watching.until("httproute.web.b.0", "~web/a").await;
+}
+
+#[tokio::test]
+async fn scrapes_go_on_while_ten_thousand_routes_come_and_go() {
+    const ROUTES: usize = 10_000;
+    let api = cluster(&["a"]).await;
+    let kong = Kong::start(kong::good(&kong::exposition(10))).await;
+    let mut settings = quick();
+    settings.options.following.page_size = 500;
+    let watching = Watching::start_with(&api, settings);
+    watching.until("httproute.web.a.0", "web/a").await;
+    let sidecar = Sidecar::start_at("127.0.0.1:0", config(&kong), watching.current.clone());
+    for number in 0..ROUTES {
+        route(&api, &format!("r-{number}"), &["a"]);
+    }
+    let mut scrapes = 0;
+    eventually("all are there", async || {
+        assert!(sidecar.scrape().await.is_whole);
+        scrapes += 1;
+        watching.current.load().len() == ROUTES + 1
+    })
+    .await;
+    for number in 0..ROUTES {
+        api.delete(ObjectKind::HTTPRoute, "web", &format!("r-{number}"));
+    }
+    eventually("all are gone", async || {
+        assert!(sidecar.scrape().await.is_whole);
+        scrapes += 1;
+        watching.current.load().len() == 1
+    })
+    .await;
+    assert_eq!(watching.find("httproute.web.r-0.0").as_deref(), Some("~web/a"));
+    assert!(scrapes > 2, "{scrapes}");
+}
