@@ -8,6 +8,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use smallvec::{SmallVec, smallvec};
 
 mod buckets;
 pub mod current;
@@ -63,15 +64,15 @@ pub enum Target<'a> {
         /// The Service's name.
         service: &'a str,
         /// Its backends as configured: one, or more where the same Service is named with several ports.
-        backends: Vec<BackendRef<'a>>,
+        backends: Backends<'a>,
     },
     /// No single Service: several behind one rule, none at all, or a name that tells only its route.
     Route {
         /// Who owns the Kong service. Sorted by kind, namespace, name, rule. Empty where the
         /// mapping lists several Services without an owner and the name tells none either.
-        owners: Vec<OwnerRef<'a>>,
+        owners: Owners<'a>,
         /// The Services behind it; empty where they are not known or where there are none.
-        backends: Vec<BackendRef<'a>>,
+        backends: Backends<'a>,
         /// Whether `backends` is all there is. False where the name told only the route, or was
         /// cut to 511 bytes.
         complete: bool,
@@ -79,6 +80,12 @@ pub enum Target<'a> {
     /// Neither the snapshot nor the name itself tells.
     Unknown(Why),
 }
+
+/// The Services behind a name; mostly one or two.
+pub type Backends<'a> = SmallVec<[BackendRef<'a>; 2]>;
+
+/// What a name was made from; mostly one or two.
+pub type Owners<'a> = SmallVec<[OwnerRef<'a>; 2]>;
 
 /// Where a resolution comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -254,15 +261,15 @@ fn target_of_name(label: Label, name: &str) -> Target<'_> {
     };
     let owners = owner_in_form(&form).into_iter().collect();
     match form {
-        Form::Service(backend) => service_or_route(vec![backend], owners, true),
+        Form::Service(backend) => service_or_route(smallvec![backend], owners, true),
         Form::Combined { backends, complete: true, .. } if backends.is_empty() => {
             Target::Unknown(Why::NoBackends)
         }
         Form::Combined { backends, complete, .. } => {
-            service_or_route(merge(backends), owners, complete)
+            service_or_route(merge(backends.iter()), owners, complete)
         }
         Form::Rule { .. } if owners.is_empty() => Target::Unknown(Why::Ambiguous),
-        Form::Rule { .. } => Target::Route { owners, backends: Vec::new(), complete: false },
+        Form::Rule { .. } => Target::Route { owners, backends: Backends::new(), complete: false },
         Form::Facade { .. } => Target::Unknown(Why::Facade),
         Form::Hybrid => Target::Unknown(Why::Hybrid),
     }
@@ -271,8 +278,8 @@ fn target_of_name(label: Label, name: &str) -> Target<'_> {
 /// The Service where it is the only one, else the route. A list that is not complete never tells
 /// the Service.
 fn service_or_route<'a>(
-    backends: Vec<BackendRef<'a>>,
-    mut owners: Vec<OwnerRef<'a>>,
+    backends: Backends<'a>,
+    mut owners: Owners<'a>,
     complete: bool,
 ) -> Target<'a> {
     if let Some(first) = backends.first().filter(|_| complete) {
@@ -313,8 +320,8 @@ fn owner_in_form<'a>(form: &Form<'a>) -> Option<OwnerRef<'a>> {
 
 /// Each (namespace, service, port) once, where it comes first, with the weights added. A weight
 /// that is not given counts 1, the Gateway API's default, once it is added to another.
-fn merge<'a>(backends: impl IntoIterator<Item = BackendRef<'a>>) -> Vec<BackendRef<'a>> {
-    let mut merged: Vec<BackendRef<'_>> = Vec::new();
+fn merge<'a>(backends: impl IntoIterator<Item = BackendRef<'a>>) -> Backends<'a> {
+    let mut merged = Backends::new();
     for backend in backends {
         let key = |b: &BackendRef<'a>| (b.namespace, b.service, b.port);
         match merged.iter_mut().find(|kept| key(kept) == key(&backend)) {

@@ -2,12 +2,12 @@
 //!
 //! In: one Kong service or upstream name. Out: its [`Form`], whose parts borrow from the name. The
 //! one decision: the forms are tried in a fixed order and the first that fits in every byte wins;
-//! a name that fits none says nothing. Nothing is allocated but the list of backends of a combined
-//! name.
+//! a name that fits none says nothing. Nothing is allocated.
 //!
 //! The templates are those of Kong's controllers (Kubernetes Ingress Controller 2.11 to 3.5, Kong
 //! Operator 2.0 to 2.3); the functions below name the source file of each.
 
+use std::iter;
 use std::str::FromStr;
 
 use crate::mapping::{BackendRef, Kind, Label, OwnerRef, PortRef, Why};
@@ -32,7 +32,7 @@ pub enum Form<'a> {
         /// The namespace of the HTTPRoutes; their names are not told.
         route_namespace: &'a str,
         /// The backends in the name's order, also those that do not exist or are not granted.
-        backends: Vec<BackendRef<'a>>,
+        backends: Listed<'a>,
         /// False where the name was cut to 511 bytes and ends in a hash: more backends follow.
         complete: bool,
         /// The `backendRequest` timeout in milliseconds, where it split the rules into groups.
@@ -62,6 +62,27 @@ pub enum Form<'a> {
     /// `<protocol>.<namespace>-<service>-<port>.<n>.cp<hash>.<hash>` of Kong Operator for Konnect.
     /// Namespace and Service cannot be told apart, and other backends are only in the hash.
     Hybrid,
+}
+
+/// The backends in a combined name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed<'a>(&'a str);
+
+impl<'a> Listed<'a> {
+    /// Each of them, in the name's order.
+    pub fn iter(self) -> impl Iterator<Item = BackendRef<'a>> {
+        let mut rest = Some(self.0);
+        iter::from_fn(move || {
+            let (first, behind) = first_backend(rest?)?;
+            rest = behind;
+            Some(first)
+        })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Form<'_> {
@@ -193,9 +214,9 @@ fn without_timeout(rest: &str) -> (&str, Option<u64>) {
 }
 
 /// `_` for none, or backends joined by `_`, and whether these are all.
-fn backends(list: &str) -> Option<(Vec<BackendRef<'_>>, bool)> {
+fn backends(list: &str) -> Option<(Listed<'_>, bool)> {
     if list == "_" {
-        return Some((Vec::new(), true));
+        return Some((Listed(""), true));
     }
     // The hash has 64 digits, one more than a Service's name can have: no backend ends like this.
     let cut = list.rsplit_once('.').and_then(|(before, hash)| {
@@ -203,24 +224,48 @@ fn backends(list: &str) -> Option<(Vec<BackendRef<'_>>, bool)> {
             hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         before.strip_suffix("_combined").filter(|_| is_hash)
     });
-    let backends = cut.unwrap_or(list).split('_').map(backend).collect::<Option<_>>()?;
-    Some((backends, cut.is_none()))
+    let listed = cut.unwrap_or(list);
+    let mut rest = Some(listed);
+    while let Some(text) = rest {
+        (_, rest) = first_backend(text)?;
+    }
+    Some((Listed(listed), cut.is_none()))
 }
 
-/// `<namespace>.<service>[.<port>[.<weight>]]`.
-fn backend(text: &str) -> Option<BackendRef<'_>> {
-    let mut pieces = text.split('.');
-    let namespace = pieces.next().filter(|piece| is_label(piece))?;
-    let service = pieces.next().filter(|piece| is_label(piece))?;
-    let port = match pieces.next() {
-        Some(port) => Some(PortRef::Number(port_number(port)?)),
-        None => None,
+/// `<namespace>.<service>[.<port>[.<weight>]]` at the beginning of a list, and what follows behind
+/// the `_`.
+fn first_backend(list: &str) -> Option<(BackendRef<'_>, Option<&str>)> {
+    let (namespace, rest) = list.split_at_checked(label_len(list))?;
+    let rest = rest.strip_prefix('.')?;
+    let (service, rest) = rest.split_at_checked(label_len(rest))?;
+    if !(is_label(namespace) && is_label(service)) {
+        return None;
+    }
+    let (port, rest) = match next_number(rest) {
+        Some((port, rest)) => (Some(port_number(port)?), rest),
+        None => (None, rest),
     };
-    let weight = match pieces.next() {
-        Some(weight) => Some(number(weight)?),
-        None => None,
+    let (weight, rest) = match next_number(rest).filter(|_| port.is_some()) {
+        Some((weight, rest)) => (Some(number(weight)?), rest),
+        None => (None, rest),
     };
-    pieces.next().is_none().then_some(BackendRef { namespace, service, port, weight })
+    let behind = match rest {
+        "" => None,
+        rest => Some(rest.strip_prefix('_')?),
+    };
+    let port = port.map(PortRef::Number);
+    Some((BackendRef { namespace, service, port, weight }, behind))
+}
+
+/// What may be a number behind a dot, and what follows it.
+fn next_number(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('.')?;
+    text.split_at_checked(text.bytes().take_while(u8::is_ascii_digit).count())
+}
+
+/// How many bytes at the beginning may be those of a label.
+fn label_len(text: &str) -> usize {
+    text.bytes().take_while(|b| is_of_label(*b)).count()
 }
 
 /// `<kind>.<namespace>.<name>.<rule>` (translate_utils.go, service_names.go; with the host name
@@ -342,7 +387,11 @@ pub(crate) fn is_label(text: &str) -> bool {
     matches!(text.len(), 1..=63)
         && !text.starts_with('-')
         && !text.ends_with('-')
-        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && text.bytes().all(is_of_label)
+}
+
+fn is_of_label(b: u8) -> bool {
+    matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-')
 }
 
 /// A DNS-1123 subdomain, as the names of routes, Ingresses and facades are.

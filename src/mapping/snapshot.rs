@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::mapping::buckets::{self, Buckets};
 use crate::mapping::table::Rows;
-use crate::mapping::{BackendRef, Label, OwnerRef, PortRef, Tier, file, merge, name};
+use crate::mapping::{
+    BackendRef, Backends, Label, OwnerRef, Owners, PortRef, Tier, file, merge, name,
+};
 
 /// How long a name that vanished from the mapping keeps its last meaning.
 pub const RETENTION: Duration = Duration::from_secs(60 * 60);
@@ -107,9 +109,9 @@ pub struct Builder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryRef<'a> {
     /// The Services behind it, each (namespace, service, port) once.
-    pub backends: Vec<BackendRef<'a>>,
+    pub backends: Backends<'a>,
     /// The objects it was made from, in the order they were given.
-    pub owners: Vec<OwnerRef<'a>>,
+    pub owners: Owners<'a>,
 }
 
 impl Snapshot {

@@ -12,8 +12,8 @@ pub(crate) fn of_form(form: Result<Form<'_>, Why>) -> String {
         Ok(Form::Service(backend)) => format!("service {}", of_backend(&backend)),
         Ok(Form::Combined { route_namespace, backends, complete, timeout_ms }) => {
             let mut text = format!("combined {route_namespace}:");
-            for backend in &backends {
-                text += &format!(" {}", of_backend(backend));
+            for backend in backends.iter() {
+                text += &format!(" {}", of_backend(&backend));
             }
             if let Some(timeout_ms) = timeout_ms {
                 text += &format!(" timeout {timeout_ms}");

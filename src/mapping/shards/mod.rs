@@ -166,7 +166,7 @@ fn digest(region: Region, text: &str) -> [u8; 32] {
 
 /// Whether the name without its entry stands for the very Service that it does with it. Its upstream
 /// then does, too: it has either the same name or one made of the same parts.
-fn says_itself(name: &str, entry: &EntryRef<'_>) -> bool {
+fn says_itself<'a>(name: &'a str, entry: &EntryRef<'a>) -> bool {
     let told = target_of_entry(entry.clone(), Label::Service, name);
     matches!(told, Target::Service { .. }) && told == target_of_name(Label::Service, name)
 }
