@@ -6,6 +6,7 @@
 //! of an answer when the last has gone out, and only then Kong is read on.
 
 mod deadline;
+mod frames;
 mod gzip;
 mod kong;
 mod listen;

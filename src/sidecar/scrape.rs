@@ -22,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::rewrite::{Rewriter, Selection};
+use crate::sidecar::frames::Frames;
 use crate::sidecar::gzip::{self, Gzip};
 use crate::sidecar::kong::{self, Passage, Step};
 use crate::sidecar::pages::{self, Answer};
@@ -83,8 +84,11 @@ pub(crate) struct Scrape {
     is_over: bool,
     /// What the next frame will hold.
     out: Vec<u8>,
-    /// The size of the largest frame so far, so that the next is allocated once.
-    largest: usize,
+    frames: Frames,
+    /// Whether the first frame has gone out. It waits for nothing.
+    has_begun: bool,
+    /// Polls put off since Kong's last chunk, to let its connection read the next.
+    yields: u8,
 }
 
 impl Scrape {
@@ -114,7 +118,9 @@ impl Scrape {
             is_kong_done: false,
             is_over: false,
             out: Vec::new(),
-            largest: 0,
+            frames: Frames::default(),
+            has_begun: false,
+            yields: 0,
         }
     }
 
@@ -140,39 +146,64 @@ impl Scrape {
         Ok(())
     }
 
-    /// The bytes that follow, own metrics included; may be empty. Sets `is_over` with the last.
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, kong::Error>> {
-        if let Some(passage) = &mut self.passage
-            && self.out.is_empty()
-            && !self.is_kong_done
-        {
-            self.out.reserve(self.largest);
-            let step = ready!(passage.poll_step(cx, &mut self.out))?;
-            self.is_kong_done = step == Step::End;
+    /// Fills `out` with the bytes that follow, own metrics included; may leave it empty. Sets
+    /// `is_over` with the last.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), kong::Error>> {
+        if self.has_begun || self.out.is_empty() {
+            ready!(self.poll_kong(cx))?;
         }
-        let mut out = mem::take(&mut self.out);
-        self.largest = self.largest.max(out.len());
+        self.has_begun = true;
         if self.is_kong_done {
             if let Some(rewriter) = self.passage.take().map(Passage::into_rewriter) {
                 self.shared.kong_answered(rewriter, self.first_byte, self.started.elapsed());
             }
-            self.shared.append_own(&self.selection, &mut out);
+            self.shared.append_own(&self.selection, &mut self.out);
             self.is_over = true;
             self.limit.reset_on_close(false);
         }
-        Poll::Ready(Ok(out))
+        Poll::Ready(Ok(()))
     }
 
-    fn pack(&mut self, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-        match self.gzip.take() {
-            None => Ok(bytes),
-            Some(gzip) if self.is_over => gzip.finish(&bytes),
+    /// Takes from Kong what is there, up to a frame's worth; waits only while there is nothing. A
+    /// write costs the kernel little more for being twice as long.
+    fn poll_kong(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), kong::Error>> {
+        let Some(passage) = &mut self.passage else { return Poll::Ready(Ok(())) };
+        if self.out.capacity() == 0 {
+            self.out = self.frames.take();
+        }
+        while !self.is_kong_done && self.out.len() < FRAME_BYTES {
+            match passage.poll_step(cx, &mut self.out) {
+                Poll::Ready(step) => {
+                    self.is_kong_done = step? == Step::End;
+                    self.yields = 0;
+                }
+                Poll::Pending if self.out.is_empty() => return Poll::Pending,
+                Poll::Pending if self.yields == YIELDS => break,
+                // hyper reads the next chunk in a task of its own once this one has been taken.
+                Poll::Pending => {
+                    self.yields += 1;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What `out` holds, as it is to be sent; may be empty.
+    fn frame(&mut self) -> io::Result<Bytes> {
+        let out = mem::take(&mut self.out);
+        let packed = match self.gzip.take() {
+            None => return Ok(self.frames.lend(out)),
+            Some(gzip) if self.is_over => gzip.finish(&out)?,
             Some(mut gzip) => {
-                let packed = gzip.push(&bytes);
+                let packed = gzip.push(&out)?;
                 self.gzip = Some(gzip);
                 packed
             }
-        }
+        };
+        self.frames.give_back(out);
+        Ok(packed.into())
     }
 
     fn fail(&mut self, error: &kong::Error) {
@@ -192,15 +223,13 @@ impl Body for Scrape {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         while !this.is_over {
-            let bytes = match ready!(this.poll_bytes(cx)) {
-                Ok(bytes) => this.pack(bytes)?,
-                Err(error) => {
-                    this.fail(&error);
-                    return Poll::Ready(Some(Err(error.into())));
-                }
-            };
+            if let Err(error) = ready!(this.poll_fill(cx)) {
+                this.fail(&error);
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            let bytes = this.frame()?;
             if !bytes.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
         }
         Poll::Ready(None)
@@ -223,6 +252,12 @@ impl Drop for Scrape {
         }
     }
 }
+
+/// When a frame is long enough to go out though Kong has more to say.
+const FRAME_BYTES: usize = 128 * 1024;
+
+/// hyper's server asks twice before it lets the task of Kong's connection run.
+const YIELDS: u8 = 2;
 
 /// For the client to take what Kong had sent by the deadline.
 const GRACE: Duration = Duration::from_secs(2);
