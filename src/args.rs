@@ -4,6 +4,7 @@
 //! wrong is refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
 mod kubernetes;
+mod publish;
 mod render;
 mod resolve;
 mod values;
@@ -21,13 +22,14 @@ use hyper::Uri;
 
 use crate::rewrite::{FamilyFilter, LabelNames};
 use crate::sidecar::{self, ListenAddress};
-use crate::source::Source;
+use crate::source::{Cluster, Source};
 use crate::telemetry;
 
 pub use kubernetes::Kubernetes;
+pub use publish::Publish;
 pub use render::Render;
 pub use resolve::{Output, Resolve};
-use values::{kong_url, positive_duration, telemetry_path};
+use values::{kong_url, label, positive_duration, telemetry_path};
 
 /// Turns Kong's Prometheus metrics into metrics about Kubernetes Services.
 #[derive(Debug, Parser)]
@@ -43,6 +45,8 @@ pub struct Arguments {
 pub enum Command {
     /// Serve Kong's metrics with the labels of Kubernetes Services
     Sidecar(Box<Sidecar>),
+    /// Write the mapping into ConfigMaps, once for all sidecars of a cluster
+    Publish(Box<Publish>),
     /// Rewrite one exposition, from FILE or standard input to standard output
     Enrich(Box<Enrich>),
     /// Work out from Kubernetes manifests which Services stand behind which Kong service
@@ -157,6 +161,19 @@ pub struct Sidecar {
     /// Where the mapping comes from.
     #[command(flatten)]
     pub mapping: Mapping,
+
+    /// The namespace of a published mapping, instead of this pod's own
+    #[arg(
+        long = "mapping.namespace",
+        env = "KONG_METRICS_EXPORTER_MAPPING_NAMESPACE",
+        value_name = "NAMESPACE",
+        value_parser = label,
+        help_heading = "Mapping"
+    )]
+    mapping_namespace: Option<String>,
+
+    #[command(flatten)]
+    kubernetes: Kubernetes,
     #[command(flatten)]
     labels: Labels,
     #[command(flatten)]
@@ -226,7 +243,8 @@ pub struct Demo {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Mapping")]
 pub struct Mapping {
-    /// What tells which Services stand behind a Kong service: none (names alone) or file:PATH
+    /// What tells which Services stand behind a Kong service: none (names alone), file:PATH (a
+    /// mapping file), dir:PATH (mounted shards of `publish`) or published[:NAME] (the same, watched)
     #[arg(
         long = "mapping",
         env = "KONG_METRICS_EXPORTER_MAPPING",
@@ -333,6 +351,11 @@ pub struct Logs {
 }
 
 impl Sidecar {
+    /// Where in which cluster the mapping is.
+    pub fn cluster(&self) -> Cluster {
+        Cluster { access: self.kubernetes.access(), namespace: self.mapping_namespace.clone() }
+    }
+
     /// The sidecar's configuration.
     ///
     /// # Errors
@@ -377,6 +400,7 @@ pub fn parse_from(
     match &arguments.command {
         Command::Sidecar(sidecar) => drop(sidecar.config()?),
         Command::Enrich(enrich) => drop(enrich.rules()?),
+        Command::Publish(_) => {}
         Command::Resolve(_) => {}
         Command::Render(render) => drop(render.settings()?),
         Command::Demo(_) => {}
@@ -459,7 +483,9 @@ mod tests {
             "--web.max-connections=0",
             "--web.gzip-level=10",
             "--shutdown-delay=soon",
-            "--mapping=watch",
+            "--mapping=dir:",
+            "--mapping=published:A",
+            "--mapping.namespace=A.b",
             "--mapping=file:",
             "--label.service=pod",
             "--label.namespace=exported-namespace",

@@ -21,6 +21,7 @@ use clap::CommandFactory;
 use kong::Kong;
 use kong_metrics_exporter::args::Arguments;
 use kong_metrics_exporter::mapping;
+use kong_metrics_exporter::metrics::{Publishing, Reloads};
 use regex::Regex;
 
 #[test]
@@ -36,27 +37,43 @@ fn every_flag_is_in_the_table_as_it_is_defined() {
 #[tokio::test]
 async fn every_metric_is_in_the_table_as_it_is_printed() {
     let page = text("docs/metrics.md");
-    let rows = table_rows(&page);
+    let (page, _) = page.split_once(PUBLISHERS).unwrap();
+    let rows = table_rows(page);
     let own = own_metrics().await;
 
-    let documented: Vec<_> = rows
-        .iter()
-        .filter(|cells| cells.len() == 5 && cells[0] != "name")
-        .map(|cells| {
-            let labels = cells[2].split(", ").map(unticked).filter(|label| !label.is_empty());
-            let labels = labels.map(str::to_owned).collect();
-            (unticked(&cells[0]).to_owned(), cells[1].clone(), labels, cells[3].replace('`', ""))
-        })
-        .collect();
-    assert_eq!(documented, own.families);
+    assert_eq!(families(&rows), own.families);
 
     let series = rows.iter().map(|cells| unticked(&cells[0]));
     let series: BTreeSet<_> =
         series.filter(|s| s.starts_with("kong_exporter_") && s.contains("=\"")).collect();
     let with_fixed_values = own.series.iter().filter(|series| {
-        ["reason", "stage", "result"].iter().any(|label| series.contains(&format!("{{{label}=\"")))
+        ["reason", "stage", "result", "state"]
+            .iter()
+            .any(|label| series.contains(&format!("{{{label}=\"")))
     });
     assert_eq!(series, with_fixed_values.map(String::as_str).collect());
+}
+
+#[test]
+fn every_metric_of_a_publisher_is_in_its_table_as_it_is_printed() {
+    let page = text("docs/metrics.md");
+    let (_, page) = page.split_once(PUBLISHERS).unwrap();
+    let mut all = Vec::new();
+    let metrics = Publishing::new(&["kong".to_owned()], &Reloads::default());
+    metrics.append(&mapping::Current::awaiting(), &mut all);
+    let own = own(str::from_utf8(&all).unwrap());
+    assert_eq!(families(&table_rows(page)), own.families);
+}
+
+/// Name, type, labels and help of each row that has them.
+fn families(rows: &[Vec<String>]) -> Vec<(String, String, Vec<String>, String)> {
+    let rows = rows.iter().filter(|cells| cells.len() == 5 && cells[0] != "name");
+    let family = |cells: &Vec<String>| {
+        let labels = cells[2].split(", ").map(unticked).filter(|label| !label.is_empty());
+        let labels = labels.map(str::to_owned).collect();
+        (unticked(&cells[0]).to_owned(), cells[1].clone(), labels, cells[3].replace('`', ""))
+    };
+    rows.map(family).collect()
 }
 
 #[test]
@@ -222,11 +239,15 @@ async fn own_metrics() -> Own {
     let kong = Kong::start(kong::good(shared)).await;
     let exporter = processes::exporter(&kong.url(), &[]).await;
     let answer = http::get(exporter.address, "/metrics", &[]).await;
-    let all = answer.text();
+    own(answer.text().strip_prefix(&answer.kongs()).unwrap())
+}
+
+/// Read from what is printed.
+fn own(all: &str) -> Own {
     let mut own = Own { families: Vec::new(), series: Vec::new() };
     let mut help = String::new();
     let label = Regex::new("([a-z_]+)=\"").unwrap();
-    for line in all.strip_prefix(&answer.kongs()).unwrap().lines() {
+    for line in all.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let text = rest.split_once(' ').unwrap().1;
             help = text.trim_end_matches('.').replace("\\\\", "\\");
@@ -301,3 +322,6 @@ fn text(path: &str) -> String {
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
+
+/// Where the publisher's own metrics begin.
+const PUBLISHERS: &str = "\n## Those of `publish`\n";

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use hyper::Uri;
 
+use crate::mapping::name::is_label;
+use crate::mapping::shards;
 use crate::sidecar;
 
 /// `--kong.url`: http alone, for the request stays on this host.
@@ -35,6 +37,22 @@ pub(super) fn telemetry_path(text: &str) -> Result<String, String> {
         return Err(format!("{text} is another page of the sidecar's"));
     }
     Ok(text.to_owned())
+}
+
+/// A namespace.
+pub(super) fn label(text: &str) -> Result<String, String> {
+    if is_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a name of up to 63 of a-z, 0-9 and -".to_owned())
+}
+
+/// `--publish.name`.
+pub(super) fn mapping_name(text: &str) -> Result<String, String> {
+    if shards::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected a name of up to {} of a-z, 0-9 and -", shards::MAX_NAME))
 }
 
 /// `on` or `off`.

@@ -3,6 +3,7 @@
 //! ```text
 //! API server ──> client ──> kinds, follow (one kind: list, watch) ──> watches (all of them) ──> source
 //!                                                  trouble, board <──┘
+//! API server <── publish (ConfigMaps) <── lease (who leads) <── mapping
 //! ```
 //! Here are the connection, the waiting and the retrying. The one decision: no object is kept. What
 //! comes in is read as far as it is needed ([`crate::kubernetes`]), handed on and dropped.
@@ -11,6 +12,8 @@ pub mod board;
 pub mod client;
 pub mod follow;
 pub mod kinds;
+pub mod lease;
+pub mod publish;
 pub mod resource;
 pub mod trouble;
 pub mod watches;

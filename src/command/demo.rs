@@ -21,10 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::args::Demo;
-use crate::command::sidecar::follow;
+use crate::command::mapping::follow;
 use crate::demo::{self, MAPPING_FILE, Simulation};
 use crate::sidecar::{self, Config};
-use crate::source::Source;
+use crate::source::{Cluster, Source};
 use crate::telemetry::{self, Chain};
 
 /// Runs for `--for`, or until SIGINT or SIGTERM; 1 if it cannot start.
@@ -57,7 +57,7 @@ async fn show(arguments: &Demo) -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     let file = MappingFile::write().map_err(Unwritable)?;
     let path = file.0.as_path();
-    let (mapping, following) = follow(&Source::File(file.0.clone())).await?;
+    let (mapping, following) = follow(&Source::File(file.0.clone()), &Cluster::default()).await?;
     let config = Config {
         kong_uri: Uri::try_from(format!("http://{kong_address}/metrics"))?,
         ..Config::default()

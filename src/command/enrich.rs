@@ -61,6 +61,10 @@ fn enrich(
     let snapshot = match &arguments.mapping.source {
         Source::None => Snapshot::default(),
         Source::File(path) => source::file::read(path)?,
+        Source::Dir(path) => source::dir::read(path)?,
+        followed @ Source::Published(_) => {
+            return Err(source::Error::Followed(followed.clone()).into());
+        }
     };
     let rewriter = Rewriter::new(
         Arc::clone(&labels),

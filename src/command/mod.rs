@@ -2,9 +2,12 @@
 
 mod demo;
 mod enrich;
+mod mapping;
+mod publish;
 mod render;
 mod resolve;
 mod sidecar;
+mod status;
 
 use std::process::ExitCode;
 
@@ -15,6 +18,7 @@ pub fn run() -> ExitCode {
     match args::parse().map(|arguments| arguments.command) {
         Ok(Command::Sidecar(arguments)) => sidecar::run(&arguments),
         Ok(Command::Enrich(arguments)) => enrich::run(&arguments),
+        Ok(Command::Publish(arguments)) => publish::run(&arguments),
         Ok(Command::Resolve(arguments)) => resolve::run(&arguments),
         Ok(Command::Render(arguments)) => render::run(&arguments),
         Ok(Command::Demo(arguments)) => demo::run(&arguments),

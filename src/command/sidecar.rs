@@ -1,7 +1,6 @@
 //! `sidecar`: binds, serves until a signal comes, and ends in order.
 
 use std::error::Error;
-use std::future::{Future, pending};
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,10 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::args::{self, Sidecar};
-use crate::mapping::Current;
-use crate::sidecar::{ListenAddress, Mapping};
-use crate::source::file::Follower;
-use crate::source::{Error as SourceError, Source};
+use crate::command::mapping::follow;
+use crate::sidecar::ListenAddress;
 use crate::telemetry::{self, Chain};
 
 /// Runs until SIGTERM or SIGINT and then to the end of `--shutdown-delay`; 1 if it cannot start.
@@ -39,7 +36,7 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
         let signals = Signals::new()?;
         let listeners =
             arguments.listen_addresses.iter().map(ListenAddress::bind).collect::<Result<_, _>>()?;
-        let (mapping, following) = follow(&arguments.mapping.source).await?;
+        let (mapping, following) = follow(&arguments.mapping.source, &arguments.cluster()).await?;
         let (shut_down, shutdown) = oneshot::channel();
         let serving = crate::sidecar::run(config, listeners, mapping, async {
             // The sender lives as long as this future does.
@@ -57,40 +54,18 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
     end.unwrap_or_else(|error| failed(error.as_ref()))
 }
 
-/// The mapping after its first reading, and what keeps it fresh for as long as it is polled.
-pub(super) async fn follow(
-    source: &Source,
-) -> Result<(Mapping, impl Future<Output = ExitCode> + use<>), SourceError> {
-    let mut mapping = Mapping { source: source.to_string(), ..Mapping::default() };
-    let follower = match source {
-        Source::None => None,
-        Source::File(path) => {
-            mapping.current = Current::awaiting();
-            Some(Follower::open(path.clone(), mapping.current.clone()).await?)
-        }
-    };
-    let reloads = mapping.reloads.clone();
-    let following = async move {
-        if let Some(follower) = follower {
-            follower.follow(|reload| reloads.count(reload)).await;
-        }
-        pending().await
-    };
-    Ok((mapping, following))
-}
-
-fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+pub(super) fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     tracing::error!(error = %Chain(error), "cannot start");
     ExitCode::FAILURE
 }
 
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -100,7 +75,11 @@ impl Signals {
     /// Hands the first signal on: SIGTERM comes from Kubernetes, which tells others at the same
     /// time, so there is something to wait for; ^C comes from a person, who does not want to wait.
     /// The second one ends this, with the exit code a shell expects of it.
-    async fn obey(mut self, shut_down: oneshot::Sender<Duration>, delay: Duration) -> ExitCode {
+    pub(super) async fn obey(
+        mut self,
+        shut_down: oneshot::Sender<Duration>,
+        delay: Duration,
+    ) -> ExitCode {
         let delay = tokio::select! {
             _ = self.terminate.recv() => delay,
             _ = self.interrupt.recv() => Duration::ZERO,

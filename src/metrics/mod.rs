@@ -8,6 +8,8 @@
 mod backends;
 pub mod classic;
 mod process;
+mod publishing;
+mod shards;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -25,6 +27,9 @@ use crate::rewrite::{LabelNames, Reason, Selection, Stats};
 use crate::source::file::Reload;
 
 pub(crate) use backends::rows;
+
+pub use publishing::{Published, Publishing};
+pub use shards::Shards;
 
 use backends::{Backends, Row};
 use process::Process;
@@ -67,6 +72,11 @@ impl Reloads {
             Reload::Failure => FAILURE,
         };
         self.0.get_or_create(&[("result", result)]).inc();
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let help = "Changes of the mapping that were read, or could not be";
+        add(registry, "kong_exporter_config_reload", help, self.0.clone());
     }
 }
 
@@ -234,8 +244,14 @@ impl Metrics {
     /// Shows these counts too.
     #[must_use]
     pub fn with_reloads(mut self, reloads: &Reloads) -> Self {
-        let help = "Changes of the mapping that were read, or could not be";
-        add(&mut self.registry, "kong_exporter_config_reload", help, reloads.0.clone());
+        reloads.register(&mut self.registry);
+        self
+    }
+
+    /// Shows these, too.
+    #[must_use]
+    pub fn with_shards(mut self, shards: &Shards) -> Self {
+        shards.register(&mut self.registry);
         self
     }
 

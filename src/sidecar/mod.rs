@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::mapping::Current;
-use crate::metrics::{self, Metrics, Reloads};
+use crate::metrics::{self, Metrics, Reloads, Shards};
 use crate::rewrite::{FamilyFilter, LabelNames, Rewriter, Selection, Stats};
 use crate::source::Source;
 use crate::telemetry::Chain;
@@ -87,13 +87,16 @@ pub struct Mapping {
     pub source: String,
     /// What came of its changes.
     pub reloads: Reloads,
+    /// What became of its shards, where it comes in shards.
+    pub shards: Shards,
 }
 
 impl Default for Mapping {
     /// No mapping but what names tell by themselves.
     fn default() -> Self {
         let current = Current::decoding_only();
-        Self { current, source: Source::None.to_string(), reloads: Reloads::default() }
+        let (reloads, shards) = (Reloads::default(), Shards::default());
+        Self { current, source: Source::None.to_string(), reloads, shards }
     }
 }
 
@@ -130,7 +133,8 @@ impl Shared {
         Self {
             kong: Kong::new(config.kong_uri.clone(), config.max_requests),
             metrics: Metrics::new(Arc::clone(&config.labels), &KongError::REASONS)
-                .with_reloads(&mapping.reloads),
+                .with_reloads(&mapping.reloads)
+                .with_shards(&mapping.shards),
             record: Record::default(),
             permits: Arc::new(Semaphore::new(config.max_requests)),
             is_draining: AtomicBool::new(false),

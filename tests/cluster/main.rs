@@ -11,12 +11,13 @@ mod install;
 mod kong;
 #[path = "../common/processes.rs"]
 mod processes;
+mod publishing;
 mod smoke;
 mod translator;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let modules = [smoke::tests(), install::tests(), translator::tests()];
+    let modules = [smoke::tests(), install::tests(), publishing::tests(), translator::tests()];
     harness::run(modules.into_iter().flatten().collect())
 }

@@ -2,6 +2,9 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
 
+#[path = "writes.rs"]
+mod writes;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use writes::{has_label, label};
 
 /// Holds objects and tells of them. Ends with its last handle.
 pub struct Api {
@@ -42,6 +47,8 @@ struct State {
     cut: u64,
     connections: u64,
     requests: Vec<String>,
+    /// Method and path of what was to be written.
+    writes: Vec<String>,
     knows_streams: bool,
 }
 
@@ -268,12 +275,22 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         }
         let head = String::from_utf8(head).unwrap();
         let target = head.split(' ').nth(1).unwrap().to_owned();
+        let length = head.lines().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
+        });
+        let mut sent = vec![0; length.unwrap_or_default()];
+        stream.read_exact(&mut sent).await?;
         shared.state.lock().unwrap().requests.push(target.clone());
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let query: HashMap<_, _> =
             query.split('&').filter_map(|pair| pair.split_once('=')).collect();
         if shared.state.lock().unwrap().is_swallowing {
             std::future::pending::<()>().await;
+        }
+        let method = head.split(' ').next().unwrap_or_default();
+        if let Some((status, body)) = writes::answer(method, path, &sent, shared) {
+            answer(&mut stream, status, &body).await?;
+            continue;
         }
         if query.get("watch") == Some(&"true") {
             match start_watch(path, &query, shared) {
@@ -307,7 +324,9 @@ fn page(path: &str, query: &HashMap<&str, &str>, shared: &Shared) -> (u16, Value
     let Some((collection, namespace)) = state.collection(path) else {
         return (404, refusal(404));
     };
-    let all: Vec<_> = collection.in_namespace(namespace).cloned().collect();
+    let label = label(query);
+    let all = collection.in_namespace(namespace).filter(|one| has_label(one, label.as_ref()));
+    let all: Vec<_> = all.cloned().collect();
     let limit = query.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
     // A token is `version-offset`.
     let (version, offset) = match query.get("continue") {
@@ -331,6 +350,7 @@ fn page(path: &str, query: &HashMap<&str, &str>, shared: &Shared) -> (u16, Value
 struct Watched {
     collection: String,
     namespace: Option<String>,
+    label: Option<(String, String)>,
     version: u64,
     first: Vec<(&'static str, Value)>,
 }
@@ -345,6 +365,7 @@ fn start_watch(path: &str, query: &HashMap<&str, &str>, shared: &Shared) -> Resu
     let mut watched = Watched {
         collection: all_namespaces(path).0,
         namespace: namespace.map(str::to_owned),
+        label: label(query),
         version: from.parse().unwrap_or(state.version),
         first: Vec::new(),
     };
@@ -395,7 +416,8 @@ async fn watch(
                 let news =
                     collection.log.iter().filter(|(version, _, _)| *version > watched.version);
                 let news = news.filter(|(_, what, object)| {
-                    *what == "BOOKMARK" || is_in(object, watched.namespace.as_deref())
+                    let is_in = is_in(object, watched.namespace.as_deref());
+                    *what == "BOOKMARK" || is_in && has_label(object, watched.label.as_ref())
                 });
                 watched.first = news.map(|(_, what, object)| (*what, object.clone())).collect();
                 watched.version = collection.log.last().map_or(watched.version, |last| last.0);
@@ -427,6 +449,7 @@ fn refusal(code: u16) -> Value {
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "NotFound",
+        409 => "Conflict",
         410 => "Expired",
         422 => "Invalid",
         _ => "InternalError",

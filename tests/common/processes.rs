@@ -75,6 +75,13 @@ pub async fn exporter(kong_url: &str, arguments: &[&str]) -> Process {
     Process::start(command, folder("exporter"), "listening").await
 }
 
+/// Another command that serves.
+pub async fn command(arguments: &[&str]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kong-metrics-exporter"));
+    command.args(arguments).env_clear();
+    Process::start(command, folder("command"), "listening").await
+}
+
 /// A Prometheus server that scrapes every second.
 pub struct Prometheus(Process);
 

@@ -23,6 +23,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::mapping::name::is_label;
 use crate::mapping::snapshot::EntryRef;
 use crate::mapping::{Label, Snapshot, Target, target_of_entry, target_of_name};
 
@@ -40,6 +41,18 @@ pub struct Content {
     /// A line for each entry, sorted by name.
     text: String,
     entries: usize,
+}
+
+/// The name of a mapping where none is given.
+pub const DEFAULT_NAME: &str = "kong-mapping";
+
+/// The most bytes of a mapping's name.
+pub const MAX_NAME: usize = 50;
+
+/// Whether a mapping may be called so: its ConfigMaps' names begin with it, and a label has it as
+/// its value.
+pub fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME && is_label(name)
 }
 
 /// What all shards of a snapshot are to hold.

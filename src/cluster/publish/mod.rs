@@ -1,0 +1,147 @@
+//! The mapping as ConfigMaps, in every namespace that is to have it.
+//!
+//! In: the mapping that counts now, and whether this process leads. Out: ConfigMaps, one for each
+//! shard ([`crate::mapping::shards`]). The one decision: what is in the cluster is read before
+//! anything is written, and what is there already, byte for byte in what it says, is left alone: no
+//! write where nothing changed is no byte for a thousand sidecars. Only who leads writes, and every
+//! write rests on the version that was read, so one that comes late is refused.
+
+mod place;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use kube::Client;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::cluster::lease::Leadership;
+use crate::mapping::shards::{self, Contents};
+use crate::mapping::{Current, Snapshot};
+use crate::metrics::{Published, Publishing};
+use crate::telemetry::Chain;
+
+use place::{Done, Place};
+
+/// The label of the ConfigMaps; its value is the name of the mapping.
+pub const LABEL: &str = "kong-metrics-exporter.io/mapping";
+
+/// What to publish, and how often.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The name of the mapping, with which the names of the ConfigMaps begin.
+    pub name: String,
+    /// The namespaces to publish in.
+    pub namespaces: Vec<String>,
+    /// At least so long between two publications.
+    pub interval: Duration,
+    /// How often to make sure that what was published is still there.
+    pub check: Duration,
+}
+
+/// Publishes what `current` holds for as long as it is polled and this process leads.
+pub async fn run(
+    client: Client,
+    options: Options,
+    current: Current,
+    mut leadership: Leadership,
+    metrics: Publishing,
+) -> Infallible {
+    let mut publisher = Publisher { client, options, current, metrics, made: None };
+    loop {
+        leadership.gained().await;
+        publisher.metrics.leads(true);
+        let mut until = leadership.clone();
+        tokio::select! {
+            never = publisher.lead(&leadership) => match never {},
+            () = until.lost() => {}
+        }
+        publisher.metrics.leads(false);
+    }
+}
+
+struct Publisher {
+    client: Client,
+    options: Options,
+    current: Current,
+    metrics: Publishing,
+    /// The shards of the newest snapshot.
+    made: Option<(Arc<Snapshot>, Arc<Contents>)>,
+}
+
+impl Publisher {
+    async fn lead(&mut self, leadership: &Leadership) -> Infallible {
+        let place = |namespace: &String| {
+            Place::new(&self.client, namespace, &self.options.name, leadership.clone())
+        };
+        let mut places: Vec<_> = self.options.namespaces.iter().map(place).collect();
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // What is not known yet is not an empty mapping.
+            if !self.current.is_ready() {
+                continue;
+            }
+            let snapshot = self.current.load();
+            for place in &mut places {
+                if place.is_due(&snapshot, &self.options, Instant::now()) {
+                    let contents = self.contents(&snapshot).await;
+                    self.publish(place, &snapshot, &contents).await;
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, place: &mut Place, snapshot: &Arc<Snapshot>, contents: &Contents) {
+        let namespace = place.namespace().to_owned();
+        match place.publish(snapshot, contents).await {
+            Ok(done) => {
+                let Done { written, removed, bytes, .. } = done;
+                let counts = Published { written, removed, bytes };
+                self.metrics.published(&namespace, counts, SystemTime::now());
+                if written + removed > 0 {
+                    let (revision, services) = (done.revision, snapshot.len());
+                    tracing::info!(
+                        namespace,
+                        written,
+                        removed,
+                        bytes,
+                        revision,
+                        services,
+                        "mapping published"
+                    );
+                }
+            }
+            Err(error) => {
+                self.metrics.failed(&namespace);
+                place.failed(Instant::now());
+                let (error, again) = (Chain(&error), place.pause());
+                tracing::warn!(namespace, %error, ?again, "mapping not published, trying on");
+            }
+        }
+    }
+
+    /// The shards of a snapshot, made once for all namespaces.
+    async fn contents(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Contents> {
+        if let Some((of, contents)) = &self.made
+            && Arc::ptr_eq(of, snapshot)
+        {
+            return Arc::clone(contents);
+        }
+        let source = Arc::clone(snapshot);
+        // Beside the runtime's thread, which renews the lease meanwhile.
+        let made = tokio::task::spawn_blocking(move || shards::contents(&source)).await;
+        let contents = Arc::new(made.unwrap_or_else(|_| shards::contents(snapshot)));
+        self.metrics.made(&contents);
+        if let Some(name) = contents.left_out.first() {
+            let count = contents.left_out.len();
+            tracing::warn!(count, first = name, "entries left out that no sidecar would take");
+        }
+        self.made = Some((Arc::clone(snapshot), Arc::clone(&contents)));
+        contents
+    }
+}
+
+/// How often to look whether there is something to do.
+const LOOK: Duration = Duration::from_millis(500);
