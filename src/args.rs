@@ -3,11 +3,14 @@
 //! Every flag is declared here and below, and nowhere else, each with an environment twin. What is
 //! wrong is refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
+mod controller;
 mod kubernetes;
 mod publish;
 mod render;
 mod resolve;
+mod sidecar;
 mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,18 +21,20 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
-use hyper::Uri;
 
 use crate::rewrite::{FamilyFilter, LabelNames};
-use crate::sidecar::{self, ListenAddress};
-use crate::source::{Cluster, Source};
+use crate::sidecar::ListenAddress;
+use crate::source::Source;
 use crate::telemetry;
 
+pub use controller::Controller;
 pub use kubernetes::Kubernetes;
 pub use publish::Publish;
 pub use render::Render;
 pub use resolve::{Output, Resolve};
-use values::{kong_url, label, positive_duration, telemetry_path};
+pub use sidecar::Sidecar;
+use values::positive_duration;
+pub use watch::Watch;
 
 /// Turns Kong's Prometheus metrics into metrics about Kubernetes Services.
 #[derive(Debug, Parser)]
@@ -55,132 +60,6 @@ pub enum Command {
     Render(Box<Render>),
     /// Show the sidecar at work in front of a make-believe Kong, on this host alone
     Demo(Demo),
-}
-
-/// Arguments of `sidecar`.
-#[derive(Debug, Args)]
-pub struct Sidecar {
-    /// Where Kong's metrics are
-    #[arg(
-        long = "kong.url",
-        env = "KONG_METRICS_EXPORTER_KONG_URL",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8100/metrics",
-        value_parser = kong_url,
-        help_heading = KONG
-    )]
-    kong_url: Uri,
-
-    /// By when Kong must have answered in whole; the scraper's own timeout may make it less
-    #[arg(
-        long = "kong.timeout",
-        env = "KONG_METRICS_EXPORTER_KONG_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "30s",
-        value_parser = positive_duration,
-        help_heading = KONG
-    )]
-    kong_timeout: Duration,
-
-    /// Answer 502 when Kong fails, instead of 200 with kong_exporter_kong_up 0
-    #[arg(
-        long,
-        env = "KONG_METRICS_EXPORTER_FAIL_ON_KONG_ERROR",
-        action = ArgAction::SetTrue,
-        value_parser = BoolishValueParser::new(),
-        help_heading = KONG
-    )]
-    fail_on_kong_error: bool,
-
-    /// Where to listen: :PORT or HOST:PORT, IPv6 addresses in brackets; may be repeated
-    #[arg(
-        long = "web.listen-address",
-        env = "KONG_METRICS_EXPORTER_WEB_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        default_value = ":9542",
-        value_delimiter = ',',
-        help_heading = WEB
-    )]
-    pub listen_addresses: Vec<ListenAddress>,
-
-    /// The path of the metrics
-    #[arg(
-        long = "web.telemetry-path",
-        env = "KONG_METRICS_EXPORTER_WEB_TELEMETRY_PATH",
-        value_name = "PATH",
-        default_value = "/metrics",
-        value_parser = telemetry_path,
-        help_heading = WEB
-    )]
-    telemetry_path: String,
-
-    /// Scrapes at once; further ones get 503
-    #[arg(
-        long = "web.max-requests",
-        env = "KONG_METRICS_EXPORTER_WEB_MAX_REQUESTS",
-        value_name = "COUNT",
-        default_value_t = 8,
-        value_parser = clap::value_parser!(u16).range(1..=1024),
-        help_heading = WEB
-    )]
-    max_requests: u16,
-
-    /// Connections at once; further ones wait
-    #[arg(
-        long = "web.max-connections",
-        env = "KONG_METRICS_EXPORTER_WEB_MAX_CONNECTIONS",
-        value_name = "COUNT",
-        default_value_t = 512,
-        value_parser = clap::value_parser!(u16).range(1..),
-        help_heading = WEB
-    )]
-    max_connections: u16,
-
-    /// Compression of answers for clients that take gzip: 0 (never) or 1 (fast) to 9 (small)
-    #[arg(
-        long = "web.gzip-level",
-        env = "KONG_METRICS_EXPORTER_WEB_GZIP_LEVEL",
-        value_name = "LEVEL",
-        default_value_t = 1,
-        value_parser = clap::value_parser!(u8).range(0..=9),
-        help_heading = WEB
-    )]
-    gzip_level: u8,
-
-    /// How long to go on answering after SIGTERM, while others learn that this pod ends
-    #[arg(
-        long,
-        env = "KONG_METRICS_EXPORTER_SHUTDOWN_DELAY",
-        value_name = "DURATION",
-        default_value = "10s",
-        value_parser = humantime::parse_duration,
-        help_heading = WEB
-    )]
-    pub shutdown_delay: Duration,
-
-    /// Where the mapping comes from.
-    #[command(flatten)]
-    pub mapping: Mapping,
-
-    /// The namespace of a published mapping, instead of this pod's own
-    #[arg(
-        long = "mapping.namespace",
-        env = "KONG_METRICS_EXPORTER_MAPPING_NAMESPACE",
-        value_name = "NAMESPACE",
-        value_parser = label,
-        help_heading = "Mapping"
-    )]
-    mapping_namespace: Option<String>,
-
-    #[command(flatten)]
-    kubernetes: Kubernetes,
-    #[command(flatten)]
-    labels: Labels,
-    #[command(flatten)]
-    families: Families,
-    /// Logs.
-    #[command(flatten)]
-    pub logs: Logs,
 }
 
 /// Arguments of `enrich`.
@@ -350,31 +229,6 @@ pub struct Logs {
     pub level: telemetry::Level,
 }
 
-impl Sidecar {
-    /// Where in which cluster the mapping is.
-    pub fn cluster(&self) -> Cluster {
-        Cluster { access: self.kubernetes.access(), namespace: self.mapping_namespace.clone() }
-    }
-
-    /// The sidecar's configuration.
-    ///
-    /// # Errors
-    /// Names the flag whose value cannot be used.
-    pub fn config(&self) -> Result<sidecar::Config, clap::Error> {
-        Ok(sidecar::Config {
-            kong_uri: self.kong_url.clone(),
-            kong_timeout: self.kong_timeout,
-            fail_on_kong_error: self.fail_on_kong_error,
-            telemetry_path: self.telemetry_path.clone(),
-            max_requests: self.max_requests.into(),
-            max_connections: self.max_connections.into(),
-            gzip_level: self.gzip_level.into(),
-            labels: self.labels.check()?,
-            families: self.families.check()?,
-        })
-    }
-}
-
 impl Enrich {
     /// The labels to write and the families to pass on.
     ///
@@ -461,7 +315,7 @@ mod tests {
     fn the_defaults_are_the_documented_ones() {
         let Command::Sidecar(sidecar) = parse(&["sidecar"]).unwrap().command else { panic!() };
         let config = sidecar.config().unwrap();
-        assert_eq!(format!("{config:?}"), format!("{:?}", sidecar::Config::default()));
+        assert_eq!(format!("{config:?}"), format!("{:?}", crate::sidecar::Config::default()));
         assert_eq!(sidecar.listen_addresses, [":9542".parse().unwrap()]);
         assert_eq!(sidecar.shutdown_delay, Duration::from_secs(10));
     }
@@ -484,6 +338,10 @@ mod tests {
             "--web.gzip-level=10",
             "--shutdown-delay=soon",
             "--mapping=dir:",
+            "--mapping=watch:all",
+            "--namespaces=A",
+            "--gateway=kong",
+            "--watch.list=all",
             "--mapping=published:A",
             "--mapping.namespace=A.b",
             "--mapping=file:",

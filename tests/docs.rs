@@ -3,6 +3,8 @@
 //! the arguments' definition; `UPDATE=1` writes it.
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy spares only #[test] itself
 
+#[path = "common/api.rs"]
+mod api;
 #[path = "common/http.rs"]
 mod http;
 #[path = "common/kong.rs"]
@@ -16,10 +18,13 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use api::Api;
 use clap::CommandFactory;
 use kong::Kong;
 use kong_metrics_exporter::args::Arguments;
+use kong_metrics_exporter::kubernetes::ObjectKind;
 use kong_metrics_exporter::mapping;
 use kong_metrics_exporter::metrics::{Publishing, Reloads};
 use regex::Regex;
@@ -59,7 +64,7 @@ fn every_metric_of_a_publisher_is_in_its_table_as_it_is_printed() {
     let page = text("docs/metrics.md");
     let (_, page) = page.split_once(PUBLISHERS).unwrap();
     let mut all = Vec::new();
-    let metrics = Publishing::new(&["kong".to_owned()], &Reloads::default());
+    let metrics = Publishing::new(&["kong".to_owned()], &Reloads::default(), None);
     metrics.append(&mapping::Current::awaiting(), &mut all);
     let own = own(str::from_utf8(&all).unwrap());
     assert_eq!(families(&table_rows(page)), own.families);
@@ -237,7 +242,13 @@ struct Own {
 async fn own_metrics() -> Own {
     let shared = "kong_http_requests_total{service=\"httproute.a.svc.a.b.80.90_a.c.80.10\"} 7\n";
     let kong = Kong::start(kong::good(shared)).await;
-    let exporter = processes::exporter(&kong.url(), &[]).await;
+    let api = Api::start(&[ObjectKind::Service]).await;
+    let kubeconfig = api.kubeconfig();
+    let flag = format!("--kubernetes.kubeconfig={}", kubeconfig.0.display());
+    let exporter = processes::exporter(&kong.url(), &["--mapping=watch", &flag]).await;
+    while http::get(exporter.address, "/readyz", &[]).await.status() != 200 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let answer = http::get(exporter.address, "/metrics", &[]).await;
     own(answer.text().strip_prefix(&answer.kongs()).unwrap())
 }

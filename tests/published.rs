@@ -45,7 +45,7 @@ struct Publisher {
 impl Publisher {
     fn start(api: &Api, name: &str, namespaces: &[&str], mapping: &Current) -> Self {
         let namespaces: Vec<_> = namespaces.iter().map(|one| (*one).to_owned()).collect();
-        let metrics = Publishing::new(&namespaces, &Reloads::default());
+        let metrics = Publishing::new(&namespaces, &Reloads::default(), None);
         let options = Options {
             name: "kong-mapping".to_owned(),
             namespaces,

@@ -8,6 +8,8 @@ mod api;
 mod http;
 #[path = "common/kong.rs"]
 mod kong;
+#[path = "common/processes.rs"]
+mod processes;
 #[path = "common/sidecar.rs"]
 mod sidecar;
 
@@ -160,7 +162,7 @@ async fn a_mapping_is_made_of_what_is_listed_and_follows_what_changes() {
     watching.until("httproute.web.a.0", "web/b").await;
     api.delete(ObjectKind::HTTPRoute, "web", "a");
     watching.until("httproute.web.a.0", "~web/b").await;
-    assert_eq!(watching.board.objects()[&ObjectKind::HTTPRoute], 5);
+    assert_eq!(watching.board.kinds()[&ObjectKind::HTTPRoute].objects, 5);
     assert_eq!(watching.status(ObjectKind::HTTPRoute).changes, 2);
 }
 
@@ -187,7 +189,7 @@ async fn a_kind_that_may_not_be_read_keeps_no_other_from_being_mapped() {
     watching.until("tcproute.web.t.0", "web/a").await;
     let status = watching.status(ObjectKind::HTTPRoute);
     assert_eq!((status.is_open, status.trouble), (false, Some(Reason::Forbidden)));
-    assert!(status.failures[&Reason::Forbidden] >= 1);
+    assert!(watching.board.failures()[&Reason::Forbidden] >= 1);
     api.allow(PATH);
     watching.until("httproute.web.a.0", "web/a").await;
     watching.until_open(ObjectKind::HTTPRoute).await;
@@ -225,7 +227,7 @@ async fn a_new_list_takes_away_what_is_gone_and_nothing_else_for_no_moment() {
     })
     .await;
     assert!(watching.status(ObjectKind::HTTPRoute).lists > lists);
-    assert!(watching.status(ObjectKind::HTTPRoute).failures[&Reason::Expired] >= 1);
+    assert!(watching.board.failures()[&Reason::Expired] >= 1);
 }
 
 #[tokio::test]
@@ -273,11 +275,35 @@ async fn without_a_server_at_the_start_names_are_decoded_until_there_is_one() {
     let mut api = cluster(&["a"]).await;
     api.stop().await;
     let watching = Watching::start(&api);
-    eventually("told", async || watching.board.discovery().trouble == Some(Reason::Connect)).await;
+    eventually("told", async || watching.board.discovery_trouble() == Some(Reason::Connect)).await;
     assert!(!watching.current.is_ready());
     api.listen().await;
     watching.until("httproute.web.a.0", "web/a").await;
-    assert_eq!(watching.board.discovery().trouble, None);
+    assert_eq!(watching.board.discovery_trouble(), None);
+}
+
+#[tokio::test]
+async fn the_sidecar_starts_without_a_server_and_is_ready_when_everything_is_listed() {
+    let mut api = cluster(&["a"]).await;
+    let kubeconfig = api.kubeconfig();
+    api.stop().await;
+    let kong = Kong::start(kong::good("kong_x{service=\"httproute.web.a.0\"} 1\n")).await;
+    let flag = format!("--kubernetes.kubeconfig={}", kubeconfig.0.display());
+    let flags = ["--mapping=watch", "--flavor=kic", &flag];
+    let exporter = processes::exporter(&kong.url(), &flags).await;
+    let readyz = async || http::get(exporter.address, "/readyz", &[]).await.status();
+    assert_eq!(readyz().await, 503);
+    let decoded = http::get(exporter.address, "/metrics", &[]).await;
+    assert!(decoded.text().contains("kubernetes_kind=\"httproute\""), "{decoded:?}");
+    eventually("the log", async || exporter.log().contains("no API server")).await;
+    assert!(exporter.log().contains("nothing answers at the API server's address"));
+    api.listen().await;
+    eventually("ready", async || readyz().await == 200).await;
+    let mapped = http::get(exporter.address, "/metrics", &[]).await;
+    assert!(mapped.text().contains("exported_service=\"a\""), "{mapped:?}");
+    assert_eq!(mapped.sample("kong_exporter_watch_up{resource=\"httproutes\"}"), 1.0);
+    assert_eq!(mapped.sample("kong_exporter_watch_objects{resource=\"services\"}"), 1.0);
+    assert!(mapped.sample("kong_exporter_watch_failures_total{reason=\"connect\"}") >= 1.0);
 }
 
 #[tokio::test]
@@ -344,7 +370,7 @@ async fn only_routes_of_the_named_gateways_are_kept() {
     let watching = Watching::start_with(&api, config);
     watching.until("httproute.web.b.0", "web/a").await;
     assert_eq!(watching.find("httproute.web.a.0"), None);
-    assert_eq!(watching.board.objects()[&ObjectKind::HTTPRoute], 1);
+    assert_eq!(watching.board.kinds()[&ObjectKind::HTTPRoute].objects, 1);
     // One that is attached elsewhere from now on.
     api.put(ObjectKind::HTTPRoute, "web", "b", spec(&["a"]));
     watching.until("httproute.web.b.0", "~web/a").await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::values::{label, mapping_name, positive_duration};
-use crate::args::{Kubernetes, Logs, WEB};
+use crate::args::{Kubernetes, Logs, WEB, Watch};
 use crate::mapping::shards::DEFAULT_NAME;
 use crate::sidecar::ListenAddress;
 use crate::source::Source;
@@ -78,11 +78,13 @@ pub struct Publish {
     )]
     pub lease_namespace: Option<String>,
 
-    /// Where the mapping comes from: file:PATH or dir:PATH
+    /// Where the mapping comes from: watch (the routes and Services of the cluster), file:PATH or
+    /// dir:PATH
     #[arg(
         long = "mapping",
         env = "KONG_METRICS_EXPORTER_MAPPING",
         value_name = "SOURCE",
+        default_value = "watch",
         help_heading = "Mapping"
     )]
     pub source: Source,
@@ -102,6 +104,10 @@ pub struct Publish {
     /// How to reach the API server.
     #[command(flatten)]
     pub kubernetes: Kubernetes,
+
+    /// What is watched.
+    #[command(flatten)]
+    pub watch: Watch,
 
     /// Logs.
     #[command(flatten)]

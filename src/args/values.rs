@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use hyper::Uri;
 
-use crate::mapping::name::is_label;
+use crate::cluster::follow::ListBy;
+use crate::mapping::name::{is_label, is_subdomain};
 use crate::mapping::shards;
 use crate::sidecar;
 
@@ -45,6 +46,25 @@ pub(super) fn label(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("expected a name of up to 63 of a-z, 0-9 and -".to_owned())
+}
+
+/// A Gateway: `NAMESPACE/NAME`.
+pub(super) fn gateway(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if is_label(namespace) && is_subdomain(name) => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("expected NAMESPACE/NAME".to_owned()),
+    }
+}
+
+/// `--watch.list`.
+pub(super) fn list_by(text: &str) -> Result<ListBy, String> {
+    match text {
+        "pages" => Ok(ListBy::Pages),
+        "stream" => Ok(ListBy::Stream),
+        _ => Err("expected pages or stream".to_owned()),
+    }
 }
 
 /// `--publish.name`.

@@ -33,6 +33,7 @@ struct State {
     /// Of asking which kinds there are.
     discovery: Status,
     objects: BTreeMap<ObjectKind, usize>,
+    failures: BTreeMap<Reason, u64>,
     /// What ails the server, and since when.
     ailment: Option<(Reason, Instant)>,
 }
@@ -54,10 +55,27 @@ pub struct Status {
     pub changes: u64,
     /// Objects that are there and cannot be read.
     pub unreadable: usize,
-    /// Failures so far.
-    pub failures: BTreeMap<Reason, u64>,
     /// Since when there is trouble.
     since: Option<Instant>,
+}
+
+/// How all watches of one kind are doing.
+#[derive(Debug, Clone, Default)]
+pub struct Kind {
+    /// Whether all of them are open.
+    pub is_open: bool,
+    /// When the server was heard last, of the one that is the worst off.
+    pub contact: Option<SystemTime>,
+    /// When an object changed last.
+    pub change: Option<SystemTime>,
+    /// Objects that are known.
+    pub objects: usize,
+    /// Objects that cannot be read.
+    pub unreadable: usize,
+    /// Complete lists so far.
+    pub lists: u64,
+    /// Changes so far.
+    pub changes: u64,
 }
 
 impl Board {
@@ -66,14 +84,35 @@ impl Board {
         self.lock().watches.clone()
     }
 
-    /// How it goes with asking which kinds there are.
-    pub fn discovery(&self) -> Status {
-        self.lock().discovery.clone()
+    /// Every kind that is watched now.
+    pub fn kinds(&self) -> BTreeMap<ObjectKind, Kind> {
+        let state = self.lock();
+        let mut kinds = BTreeMap::<_, Kind>::new();
+        for (id, status) in &state.watches {
+            match kinds.get_mut(&id.kind) {
+                Some(kind) => kind.add(status),
+                None => drop(kinds.insert(id.kind, Kind::of(status))),
+            }
+        }
+        for (kind, own) in &mut kinds {
+            own.objects = state.objects.get(kind).copied().unwrap_or_default();
+        }
+        kinds
     }
 
-    /// How many objects of each kind are known.
-    pub fn objects(&self) -> BTreeMap<ObjectKind, usize> {
-        self.lock().objects.clone()
+    /// How it goes with asking which kinds there are.
+    pub fn discovery(&self) -> Kind {
+        Kind::of(&self.lock().discovery)
+    }
+
+    /// What keeps us from knowing which kinds there are.
+    pub fn discovery_trouble(&self) -> Option<Reason> {
+        self.lock().discovery.trouble
+    }
+
+    /// All failures so far.
+    pub fn failures(&self) -> BTreeMap<Reason, u64> {
+        self.lock().failures.clone()
     }
 
     /// So many objects of each kind are known.
@@ -178,9 +217,10 @@ impl Board {
 }
 
 impl State {
-    /// Whether it ails all of the server; that is told here, once.
+    /// Counts a failure. Whether it ails all of the server; that is told here, once.
     fn tell_of_server(&mut self, trouble: &Trouble, failure: &Failure) -> bool {
         let Trouble { reason, remedy } = trouble;
+        *self.failures.entry(*reason).or_default() += 1;
         if !reason.is_of_server() {
             return false;
         }
@@ -198,6 +238,22 @@ impl State {
         if let Some((_, since)) = self.ailment.take() {
             tracing::info!(after = %Rounded(since.elapsed()), "the API server answers again");
         }
+    }
+}
+
+impl Kind {
+    fn of(status: &Status) -> Self {
+        let Status { is_open, contact, change, lists, changes, unreadable, .. } = *status;
+        Self { is_open, contact, change, objects: 0, unreadable, lists, changes }
+    }
+
+    fn add(&mut self, status: &Status) {
+        self.is_open &= status.is_open;
+        self.contact = self.contact.min(status.contact);
+        self.change = self.change.max(status.change);
+        self.unreadable += status.unreadable;
+        self.lists += status.lists;
+        self.changes += status.changes;
     }
 }
 
@@ -221,7 +277,6 @@ impl Status {
         is_told: bool,
     ) {
         let Trouble { reason, remedy } = trouble;
-        *self.failures.entry(*reason).or_default() += 1;
         self.is_open = false;
         self.since.get_or_insert_with(Instant::now);
         let before = self.trouble.replace(*reason);

@@ -62,7 +62,7 @@ fn enrich(
         Source::None => Snapshot::default(),
         Source::File(path) => source::file::read(path)?,
         Source::Dir(path) => source::dir::read(path)?,
-        followed @ Source::Published(_) => {
+        followed @ (Source::Published(_) | Source::Watch) => {
             return Err(source::Error::Followed(followed.clone()).into());
         }
     };

@@ -4,11 +4,12 @@ use std::error::Error;
 use std::future::{Future, pending};
 use std::process::ExitCode;
 
+use crate::cluster::board::Board;
 use crate::cluster::client;
 use crate::cluster::follow::Options;
 use crate::mapping::Current;
 use crate::sidecar::Mapping;
-use crate::source::{Cluster, Source, dir, file, published};
+use crate::source::{Cluster, Source, dir, file, published, watch};
 
 /// What is to be followed.
 enum Follower {
@@ -16,6 +17,7 @@ enum Follower {
     File(file::Follower),
     Dir(dir::Follower),
     Published { client: kube::Client, namespace: String, name: String },
+    Watch(kube::Client, watch::Config, Board),
 }
 
 /// The mapping after its first reading, and what keeps it fresh for as long as it is polled.
@@ -38,6 +40,10 @@ pub(super) async fn follow(
         Source::Dir(path) => {
             Follower::Dir(dir::Follower::open(path.clone(), current.clone(), shards.clone()).await?)
         }
+        Source::Watch => {
+            let board = mapping.watches.insert(Board::default()).clone();
+            Follower::Watch(client::connect(&cluster.access).await?, cluster.watch.clone(), board)
+        }
         Source::Published(name) => {
             let client = client::connect(&cluster.access).await?;
             let namespace = cluster.namespace.as_deref();
@@ -57,6 +63,9 @@ pub(super) async fn follow(
                 let following =
                     published::follow(client, &namespace, &name, options, current, shards, count);
                 match following.await {}
+            }
+            Follower::Watch(client, config, board) => {
+                watch::follow(client, config, current, board).await;
             }
         }
         pending().await

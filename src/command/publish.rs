@@ -46,7 +46,7 @@ async fn run_to_the_end(arguments: &Publish) -> Result<ExitCode, Box<dyn Error>>
     let access = arguments.kubernetes.access();
     let client = client::connect(&access).await?;
     let own = client.default_namespace().to_owned();
-    let cluster = Cluster { access, namespace: None };
+    let cluster = Cluster { access, namespace: None, watch: arguments.watch.config() };
     let (mapping, following) = follow(&arguments.source, &cluster).await?;
     let options = publish::Options {
         name: arguments.name.clone(),
@@ -54,7 +54,7 @@ async fn run_to_the_end(arguments: &Publish) -> Result<ExitCode, Box<dyn Error>>
         interval: arguments.interval,
         check: arguments.check,
     };
-    let metrics = Publishing::new(&options.namespaces, &mapping.reloads);
+    let metrics = Publishing::new(&options.namespaces, &mapping.reloads, mapping.watches.as_ref());
     let pages = Arc::new(Pages { metrics: metrics.clone(), mapping: mapping.current.clone() });
     let identity = lease::identity();
     tracing::info!(namespaces = ?options.namespaces, identity, lease = arguments.lease, "publishing");

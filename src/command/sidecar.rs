@@ -21,10 +21,11 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
         Ok(config) => config,
         Err(error) => return args::refuse(&error),
     };
+    let source = arguments.source();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         kong = %config.kong_uri,
-        mapping = %arguments.mapping.source,
+        mapping = %source,
         labels = %config.labels,
         "starting"
     );
@@ -36,7 +37,7 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
         let signals = Signals::new()?;
         let listeners =
             arguments.listen_addresses.iter().map(ListenAddress::bind).collect::<Result<_, _>>()?;
-        let (mapping, following) = follow(&arguments.mapping.source, &arguments.cluster()).await?;
+        let (mapping, following) = follow(&source, &arguments.cluster()).await?;
         let (shut_down, shutdown) = oneshot::channel();
         let serving = crate::sidecar::run(config, listeners, mapping, async {
             // The sender lives as long as this future does.

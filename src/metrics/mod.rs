@@ -10,6 +10,7 @@ pub mod classic;
 mod process;
 mod publishing;
 mod shards;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,6 +23,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::cluster::board::Board;
 use crate::mapping::Current;
 use crate::rewrite::{LabelNames, Reason, Selection, Stats};
 use crate::source::file::Reload;
@@ -33,6 +35,7 @@ pub use shards::Shards;
 
 use backends::{Backends, Row};
 use process::Process;
+use watch::Watches;
 
 /// Every metric of the exporter's own.
 #[derive(Debug)]
@@ -252,6 +255,13 @@ impl Metrics {
     #[must_use]
     pub fn with_shards(mut self, shards: &Shards) -> Self {
         shards.register(&mut self.registry);
+        self
+    }
+
+    /// Shows these watches too.
+    #[must_use]
+    pub fn with_watches(mut self, board: &Board) -> Self {
+        self.registry.register_collector(Box::new(Watches(board.clone())));
         self
     }
 

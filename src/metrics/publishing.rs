@@ -13,9 +13,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::cluster::board::Board;
 use crate::mapping::Current;
 use crate::mapping::shards::Contents;
 use crate::metrics::process::Process;
+use crate::metrics::watch::Watches;
 use crate::metrics::{FAILURE, Float, Label, Reloads, SUCCESS, add, classic};
 
 /// Every metric of a publisher. A clone is another handle to the same.
@@ -64,7 +66,7 @@ struct Action {
 
 impl Publishing {
     /// All at zero, for these namespaces.
-    pub fn new(namespaces: &[String], reloads: &Reloads) -> Self {
+    pub fn new(namespaces: &[String], reloads: &Reloads, watches: Option<&Board>) -> Self {
         let mut registry = Registry::default();
         let r = &mut registry;
         let build_info = add(
@@ -109,6 +111,9 @@ impl Publishing {
         };
         reloads.register(r);
         r.register_collector(Box::new(Process::started_now()));
+        if let Some(board) = watches {
+            r.register_collector(Box::new(Watches(board.clone())));
+        }
         for namespace in namespaces {
             for result in [SUCCESS, FAILURE] {
                 drop(metrics.publications.get_or_create(&publication(namespace, result)));

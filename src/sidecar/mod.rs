@@ -26,6 +26,7 @@ use hyper::Uri;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::cluster::board::Board;
 use crate::mapping::Current;
 use crate::metrics::{self, Metrics, Reloads, Shards};
 use crate::rewrite::{FamilyFilter, LabelNames, Rewriter, Selection, Stats};
@@ -89,6 +90,8 @@ pub struct Mapping {
     pub reloads: Reloads,
     /// What became of its shards, where it comes in shards.
     pub shards: Shards,
+    /// How the watches are doing that it comes from, if it does.
+    pub watches: Option<Board>,
 }
 
 impl Default for Mapping {
@@ -96,7 +99,7 @@ impl Default for Mapping {
     fn default() -> Self {
         let current = Current::decoding_only();
         let (reloads, shards) = (Reloads::default(), Shards::default());
-        Self { current, source: Source::None.to_string(), reloads, shards }
+        Self { current, source: Source::None.to_string(), reloads, shards, watches: None }
     }
 }
 
@@ -130,11 +133,15 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn new(config: Config, mapping: Mapping) -> Self {
+        let mut metrics = Metrics::new(Arc::clone(&config.labels), &KongError::REASONS)
+            .with_reloads(&mapping.reloads)
+            .with_shards(&mapping.shards);
+        if let Some(board) = &mapping.watches {
+            metrics = metrics.with_watches(board);
+        }
         Self {
             kong: Kong::new(config.kong_uri.clone(), config.max_requests),
-            metrics: Metrics::new(Arc::clone(&config.labels), &KongError::REASONS)
-                .with_reloads(&mapping.reloads)
-                .with_shards(&mapping.shards),
+            metrics,
             record: Record::default(),
             permits: Arc::new(Semaphore::new(config.max_requests)),
             is_draining: AtomicBool::new(false),

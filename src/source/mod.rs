@@ -25,6 +25,8 @@ use crate::mapping;
 pub enum Source {
     /// `none`: names tell what they tell.
     None,
+    /// `watch`: routes, Services and all else that counts, watched.
+    Watch,
     /// `file:PATH`: a mapping file, read again when it changes.
     File(PathBuf),
     /// `dir:PATH`: a folder of published shards, read again when it changes.
@@ -40,6 +42,8 @@ pub struct Cluster {
     pub access: Access,
     /// The namespace of a published mapping; `None` for this pod's own.
     pub namespace: Option<String>,
+    /// What is watched.
+    pub watch: watch::Config,
 }
 
 /// What went wrong with a source.
@@ -47,7 +51,8 @@ pub struct Cluster {
 pub enum Error {
     /// `--mapping` has another value.
     #[error(
-        "mapping source {0:?} is not known: expected none, file:PATH, dir:PATH or published[:NAME]"
+        "mapping source {0:?} is not known: expected watch, published[:NAME], dir:PATH, file:PATH or \
+         none"
     )]
     Unknown(String),
     /// `file:` or `dir:` without a path.
@@ -121,6 +126,7 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.split_once(':') {
             None if text == "none" => Ok(Self::None),
+            None if text == "watch" => Ok(Self::Watch),
             None if text == "published" => {
                 Ok(Self::Published(mapping::shards::DEFAULT_NAME.into()))
             }
@@ -142,6 +148,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
+            Self::Watch => f.write_str("watch"),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::Published(name) if name == mapping::shards::DEFAULT_NAME => {
@@ -160,6 +167,7 @@ mod tests {
     fn a_source_is_read_from_the_command_line_and_printed_back() {
         for text in [
             "none",
+            "watch",
             "file:/etc/kong/map.yaml",
             "file:map:a.json",
             "dir:/etc/kong/map",
@@ -175,8 +183,8 @@ mod tests {
         let message = |text: &str| text.parse::<Source>().unwrap_err().to_string();
         assert_eq!(
             message("/etc/map.json"),
-            "mapping source \"/etc/map.json\" is not known: expected none, file:PATH, dir:PATH or \
-             published[:NAME]"
+            "mapping source \"/etc/map.json\" is not known: expected watch, published[:NAME], \
+             dir:PATH, file:PATH or none"
         );
         assert_eq!(message("dir:"), "mapping source dir: has no path: expected dir:PATH");
         assert_eq!(

@@ -7,6 +7,7 @@ mod writes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use kong_metrics_exporter::cluster::resource;
@@ -94,6 +95,20 @@ impl Api {
     pub fn client(&self) -> Client {
         let url = format!("http://{}", self.address).parse().unwrap();
         Client::try_from(Config::new(url)).unwrap()
+    }
+
+    /// A kubeconfig for another process, removed when dropped.
+    pub fn kubeconfig(&self) -> Kubeconfig {
+        let text = format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: \
+             {{cluster: c, user: u}}}}], clusters: [{{name: c, cluster: {{server: \"http://{}\"}}}}], \
+             users: [{{name: u, user: {{token: t}}}}]}}",
+            self.address
+        );
+        let name = format!("kubeconfig-{}-{}", std::process::id(), self.address.port());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        Kubeconfig(path)
     }
 
     /// As when the CRD is created.
@@ -223,6 +238,15 @@ impl Api {
 
     fn tell(&self) {
         self.shared.changed.send_modify(|count| *count += 1);
+    }
+}
+
+/// The path of a kubeconfig.
+pub struct Kubeconfig(pub PathBuf);
+
+impl Drop for Kubeconfig {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
