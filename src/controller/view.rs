@@ -123,6 +123,11 @@ impl View {
         self.extensions.iter().map(|(key, (metadata, extension))| (key, metadata, extension))
     }
 
+    /// An extension.
+    pub fn extension(&self, key: &Key) -> Option<(&Metadata, &Extension)> {
+        self.extensions.get(key).map(|(metadata, extension)| (metadata, extension))
+    }
+
     /// The ControlPlanes and GatewayConfigurations that name an extension.
     pub fn attached_to<'v>(&'v self, extension: &'v Key) -> impl Iterator<Item = &'v Key> {
         let attachments = self.attachments.iter();
