@@ -19,7 +19,7 @@ fn who_watches_may_list_and_watch_the_kinds_that_are_read_and_nothing_else() {
     assert_eq!(rights("watch"), kinds);
 
     let mut publisher = rights("publisher");
-    assert_eq!(publisher.remove("configmaps").unwrap(), "create delete get list patch");
+    assert_eq!(publisher.remove("configmaps").unwrap(), "create delete list patch");
     assert_eq!(publisher.remove("coordination.k8s.io/leases").unwrap(), "create get update");
     assert_eq!(publisher, kinds);
 

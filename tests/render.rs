@@ -76,6 +76,37 @@ fn the_sidecars_arguments_are_those_that_it_takes() {
         assert!(String::from_utf8(output.stderr).unwrap().contains(told), "{wrong}");
         assert!(output.stdout.is_empty());
     }
+    for wrong in ["file:mapping.yaml", "file:/mapping.yaml", "dir:/", "dir:mapping"] {
+        let output = run(&["--for=deployment", &format!("--mapping={wrong}")]);
+        assert_eq!(output.status.code(), Some(64), "{wrong}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("--mapping: the path"));
+    }
+}
+
+/// A token in the sidecar and nowhere else, and only where it is needed.
+#[test]
+fn who_needs_no_token_gets_none() {
+    for (mapping, has_token, volumes) in [
+        ("none", false, 0),
+        ("file:/etc/mapping/mapping.json", false, 1),
+        ("dir:/mapping", false, 1),
+        ("published", true, 1),
+        ("published:other", true, 1),
+    ] {
+        let printed = rendered(&["--for=deployment", &format!("--mapping={mapping}")]);
+        let template = printed.pointer("/spec/template").unwrap().clone();
+        let spec = serde_json::from_value::<PodTemplateSpec>(template).unwrap().spec.unwrap();
+        let account = has_token.then_some("kong-metrics-exporter");
+        assert_eq!(spec.service_account_name.as_deref(), account, "{mapping}");
+        assert_eq!(spec.automount_service_account_token, has_token.then_some(false));
+        assert_eq!(spec.containers[0].volume_mounts, None);
+        assert_eq!(spec.volumes.unwrap_or_default().len(), volumes, "{mapping}");
+        let sidecar = &spec.init_containers.unwrap()[0];
+        let mounts = sidecar.volume_mounts.clone().unwrap_or_default();
+        assert_eq!(mounts.len(), volumes);
+        let is_token = |path: &str| path == "/var/run/secrets/kubernetes.io/serviceaccount";
+        assert_eq!(mounts.iter().any(|mount| is_token(&mount.mount_path)), has_token);
+    }
 }
 
 fn rendered(arguments: &[&str]) -> Value {

@@ -1,5 +1,7 @@
 //! Arguments of `render`.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Parser};
 
 use super::{Arguments, Command, usage};
@@ -32,6 +34,17 @@ pub struct Render {
     )]
     mapping: Source,
 
+    /// With --mapping=dir:PATH, how many of the ConfigMaps of `publish` the volume has: one for each
+    /// 1,000 Kong services, and some to spare
+    #[arg(
+        long = "mapping.shards",
+        env = "KONG_METRICS_EXPORTER_MAPPING_SHARDS",
+        value_name = "COUNT",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
+    shards: u16,
+
     /// The sidecar's image
     #[arg(
         long,
@@ -41,7 +54,12 @@ pub struct Render {
     )]
     image: String,
 
-    /// What the object is called
+    /// A file that has the object, or the values, already: printed with the sidecar in it, and
+    /// otherwise as it is; - for standard input
+    #[arg(long, env = "KONG_METRICS_EXPORTER_INTO", value_name = "FILE")]
+    pub into: Option<PathBuf>,
+
+    /// What the object is called; with --into, which one of several
     #[arg(long, env = "KONG_METRICS_EXPORTER_NAME", value_name = "NAME", default_value = "kong")]
     name: String,
 
@@ -63,6 +81,16 @@ pub struct Render {
         help_heading = super::KONG
     )]
     kong_image: String,
+
+    /// What Kong's container is called, with --into and a Deployment
+    #[arg(
+        long = "kong.container",
+        env = "KONG_METRICS_EXPORTER_KONG_CONTAINER",
+        value_name = "NAME",
+        default_value = "proxy",
+        help_heading = super::KONG
+    )]
+    kong_container: String,
 
     /// How many series Kong's dictionary is to have room for; 0 leaves Kong's 5 MB, some 16,000
     #[arg(
@@ -91,8 +119,10 @@ impl Render {
             name: self.name.clone(),
             namespace: self.namespace.clone(),
             image: self.image.clone(),
+            container: self.kong_container.clone(),
             kong_image: self.kong_image.clone(),
             mapping: self.mapping.clone(),
+            shards: self.shards,
             arguments: self.arguments.clone(),
             port: self.port()?,
             kong_series: self.kong_series,
@@ -102,6 +132,15 @@ impl Render {
     /// Where the sidecar will listen, by arguments that it will take.
     fn port(&self) -> Result<u16, clap::Error> {
         let is_given = |flag: &str| self.arguments.iter().any(|own| own.starts_with(flag));
+        // Mounted where there is a folder of its own; `/` and the working folder are none.
+        let path = match &self.mapping {
+            Source::File(path) => path.parent(),
+            Source::Dir(path) => Some(path.as_path()),
+            _ => Some(Path::new("/mapping")),
+        };
+        if !path.is_some_and(|path| path.is_absolute() && path.parent().is_some()) {
+            return Err(usage("--mapping: the path has to be absolute, and in a folder"));
+        }
         if is_given("--mapping") {
             return Err(usage("--mapping belongs before the --"));
         }

@@ -4,11 +4,16 @@
 //! pods' owner reads it (a GatewayConfiguration, a DataPlane, a Deployment, a chart's values), never
 //! into what the owner has made of it, which it would take out again.
 
+mod edits;
+mod merge;
 mod pod;
+mod source;
 mod target;
 mod tree;
 
 use crate::source::Source;
+
+pub use merge::{Error as MergeError, Merged};
 
 /// What makes Kong's pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,10 +56,14 @@ pub struct Settings {
     pub namespace: String,
     /// The sidecar's image.
     pub image: String,
+    /// What Kong's container is called in a Deployment of one's own.
+    pub container: String,
     /// Kong's image, for the targets that have to name one.
     pub kong_image: String,
     /// Where the mapping comes from.
     pub mapping: Source,
+    /// With `dir:`, how many ConfigMaps to look for.
+    pub shards: u16,
     /// The sidecar's other arguments.
     pub arguments: Vec<String>,
     /// Where these make it listen.
@@ -74,4 +83,15 @@ pub struct Error(#[from] serde_saphyr::SerializeError);
 /// None that is known of.
 pub fn render(target: Target, settings: &Settings) -> Result<String, Error> {
     Ok(target::tree(target, settings).to_yaml()?)
+}
+
+/// The sidecar in somebody's file, which keeps all else: comments, order and notation, too.
+///
+/// # Errors
+/// Where the file has no such object, or one that is not written so that it can be edited.
+pub fn merge(text: &str, target: Target, settings: &Settings) -> Result<Merged, MergeError> {
+    let container = (target == Target::Deployment).then_some(settings.container.as_str());
+    let tree = target::addition(target, settings);
+    let kind = target::kind(target);
+    merge::merge(text, &merge::Wanted { kind, name: &settings.name, container, tree: &tree })
 }

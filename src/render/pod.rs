@@ -6,6 +6,7 @@
 
 use super::tree::{Node, list, map};
 use super::{Form, Settings};
+use crate::mapping::shards::DEFAULT_NAME;
 use crate::source::Source;
 
 /// The container's name, and the start of the names of its volumes.
@@ -56,20 +57,32 @@ pub(crate) fn container(settings: &Settings) -> Node {
 
 /// Volumes for it, as many as the mapping needs.
 pub(crate) fn volumes(settings: &Settings) -> Vec<Node> {
-    let mut volumes = Vec::new();
-    if is_of_the_cluster(&settings.mapping) {
-        volumes.push(token());
-    }
-    if mapping_file(&settings.mapping).is_some() {
-        let content = map([("name", MAPPING.into()), ("defaultMode", READABLE.into())]);
-        volumes.push(map([("name", MAPPING_VOLUME.into()), ("configMap", content)]));
-    }
-    volumes
+    let content = match &settings.mapping {
+        Source::None => return Vec::new(),
+        Source::Published(_) => return vec![token()],
+        Source::File(_) => {
+            let content = map([("name", MAPPING.into()), ("defaultMode", READABLE.into())]);
+            ("configMap", content)
+        }
+        Source::Dir(_) => {
+            // Those that are not there yet come when they are.
+            let shard = |number| {
+                let name = format!("{DEFAULT_NAME}-{number}");
+                map([("configMap", map([("name", name.into()), ("optional", true.into())]))])
+            };
+            let sources = Node::List((0..settings.shards).map(shard).collect());
+            ("projected", map([("defaultMode", READABLE.into()), ("sources", sources)]))
+        }
+    };
+    vec![map([("name", MAPPING_VOLUME.into()), content])]
 }
 
 /// Whether the sidecar talks to the API server.
 pub(crate) fn is_of_the_cluster(mapping: &Source) -> bool {
-    ["watch", "published"].contains(&mapping.to_string().as_str())
+    match mapping {
+        Source::None | Source::File(_) | Source::Dir(_) => false,
+        Source::Published(_) => true,
+    }
 }
 
 /// Kong's environment: `None` where its dictionary is left alone.
@@ -97,10 +110,8 @@ fn liveness(port: i64) -> Node {
 
 /// No limit of CPU: a scrape that is held back is a scrape that is late.
 fn resources(settings: &Settings) -> Node {
-    let (request, limit) = match settings.mapping.to_string().as_str() {
-        // The index of all routes.
-        "watch" => ("32Mi", "128Mi"),
-        _ => ("16Mi", "64Mi"),
+    let (request, limit) = match settings.mapping {
+        Source::None | Source::File(_) | Source::Dir(_) | Source::Published(_) => ("16Mi", "64Mi"),
     };
     map([
         ("requests", map([("cpu", "10m".into()), ("memory", request.into())])),
@@ -130,17 +141,19 @@ fn mounts(mapping: &Source) -> Vec<Node> {
     if is_of_the_cluster(mapping) {
         mounts.push(mount(TOKEN, "/var/run/secrets/kubernetes.io/serviceaccount"));
     }
-    if let Some(folder) = mapping_file(mapping) {
+    if let Some(folder) = folder(mapping) {
         mounts.push(mount(MAPPING_VOLUME, &folder));
     }
     mounts
 }
 
-/// The folder of a mapping file.
-fn mapping_file(mapping: &Source) -> Option<String> {
-    let Source::File(path) = mapping else { return None };
-    let folder = path.parent()?.display().to_string();
-    (!folder.is_empty()).then_some(folder)
+/// Where the mapping is looked for.
+fn folder(mapping: &Source) -> Option<String> {
+    match mapping {
+        Source::None | Source::Published(_) => None,
+        Source::File(path) => Some(path.parent()?.display().to_string()),
+        Source::Dir(path) => Some(path.display().to_string()),
+    }
 }
 
 /// A token for this container alone; a ServiceAccount's own would be mounted into Kong's, too.

@@ -21,6 +21,39 @@ pub(crate) fn tree(target: Target, settings: &Settings) -> Node {
     }
 }
 
+/// What to look for in somebody's file: `apiVersion` and `kind`; `None` for values.
+pub(crate) fn kind(target: Target) -> Option<(&'static str, &'static str)> {
+    match target {
+        Target::GatewayConfigurationV2beta1 => {
+            Some(("gateway-operator.konghq.com/v2beta1", "GatewayConfiguration"))
+        }
+        Target::GatewayConfigurationV1beta1 => {
+            Some(("gateway-operator.konghq.com/v1beta1", "GatewayConfiguration"))
+        }
+        Target::DataPlane => Some(("gateway-operator.konghq.com/v1beta1", "DataPlane")),
+        Target::Deployment => Some(("apps/v1", "Deployment")),
+        Target::HelmKong => None,
+    }
+}
+
+/// What to put into it.
+pub(crate) fn addition(target: Target, settings: &Settings) -> Node {
+    let spec = match target {
+        Target::HelmKong => return values(settings),
+        Target::Deployment => {
+            let proxy = map([("name", settings.container.as_str().into())]);
+            let spec = pod_spec(settings, with_dictionary(proxy, settings));
+            let template = map([("metadata", map([("labels", labels())])), ("spec", spec)]);
+            map([("template", template)])
+        }
+        _ => match tree(target, settings).get("spec") {
+            Some(spec) => spec.clone(),
+            None => map([]),
+        },
+    };
+    map([("spec", spec)])
+}
+
 fn gateway_configuration(version: &str, settings: &Settings) -> Node {
     let options = map([("deployment", deployment_options(settings, false))]);
     let api_version = format!("gateway-operator.konghq.com/{version}");

@@ -161,15 +161,17 @@ const V2BETA1: &str = "gateway-operator.konghq.com/v2beta1";
 fn every_setting(namespace: &str) -> Vec<Settings> {
     let mut all = Vec::new();
     for form in [Form::Native, Form::Container] {
-        for mapping in ["none", "file:/etc/kong-metrics-exporter/mapping.yaml"] {
+        for mapping in ["none", "published", "dir:/mapping", "file:/mapping/mapping.yaml"] {
             for kong_series in [0, 100_000] {
                 all.push(Settings {
                     form,
                     name: "kong".to_owned(),
                     namespace: namespace.to_owned(),
                     image: "kong-metrics-exporter:test".to_owned(),
+                    container: "proxy".to_owned(),
                     kong_image: "kong:3.9".to_owned(),
                     mapping: mapping.parse().unwrap(),
+                    shards: 2,
                     arguments: vec!["--label.kong-service=service".to_owned()],
                     port: 9542,
                     kong_series,
