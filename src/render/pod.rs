@@ -59,7 +59,7 @@ pub(crate) fn container(settings: &Settings) -> Node {
 pub(crate) fn volumes(settings: &Settings) -> Vec<Node> {
     let content = match &settings.mapping {
         Source::None => return Vec::new(),
-        Source::Published(_) => return vec![token()],
+        Source::Watch | Source::Published(_) => return vec![token()],
         Source::File(_) => {
             let content = map([("name", MAPPING.into()), ("defaultMode", READABLE.into())]);
             ("configMap", content)
@@ -81,7 +81,7 @@ pub(crate) fn volumes(settings: &Settings) -> Vec<Node> {
 pub(crate) fn is_of_the_cluster(mapping: &Source) -> bool {
     match mapping {
         Source::None | Source::File(_) | Source::Dir(_) => false,
-        Source::Published(_) => true,
+        Source::Watch | Source::Published(_) => true,
     }
 }
 
@@ -111,6 +111,8 @@ fn liveness(port: i64) -> Node {
 /// No limit of CPU: a scrape that is held back is a scrape that is late.
 fn resources(settings: &Settings) -> Node {
     let (request, limit) = match settings.mapping {
+        // The index of all routes.
+        Source::Watch => ("32Mi", "128Mi"),
         Source::None | Source::File(_) | Source::Dir(_) | Source::Published(_) => ("16Mi", "64Mi"),
     };
     map([
@@ -150,7 +152,7 @@ fn mounts(mapping: &Source) -> Vec<Node> {
 /// Where the mapping is looked for.
 fn folder(mapping: &Source) -> Option<String> {
     match mapping {
-        Source::None | Source::Published(_) => None,
+        Source::None | Source::Watch | Source::Published(_) => None,
         Source::File(path) => Some(path.parent()?.display().to_string()),
         Source::Dir(path) => Some(path.display().to_string()),
     }
