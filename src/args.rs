@@ -4,7 +4,9 @@
 //! wrong is refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
 mod controller;
+mod explain;
 mod kubernetes;
+mod objects;
 mod publish;
 mod render;
 mod resolve;
@@ -28,7 +30,9 @@ use crate::source::Source;
 use crate::telemetry;
 
 pub use controller::Controller;
+pub use explain::{Explain, Form};
 pub use kubernetes::Kubernetes;
+pub use objects::Objects;
 pub use publish::Publish;
 pub use render::Render;
 pub use resolve::{Output, Resolve};
@@ -56,6 +60,8 @@ pub enum Command {
     Enrich(Box<Enrich>),
     /// Work out from Kubernetes manifests which Services stand behind which Kong service
     Resolve(Box<Resolve>),
+    /// Tell what maps to what, by which rule, and why not, from Kubernetes manifests
+    Explain(Box<Explain>),
     /// Print the sidecar as YAML, in what makes Kong's pods
     Render(Box<Render>),
     /// Show the sidecar at work in front of a make-believe Kong, on this host alone
@@ -256,6 +262,7 @@ pub fn parse_from(
         Command::Enrich(enrich) => drop(enrich.rules()?),
         Command::Publish(_) => {}
         Command::Resolve(_) => {}
+        Command::Explain(explain) => drop(explain.subject()?),
         Command::Render(render) => drop(render.settings()?),
         Command::Demo(_) => {}
     }

@@ -1,37 +1,17 @@
 //! Arguments of `resolve`.
 
-use std::path::PathBuf;
+use clap::Args;
 
-use clap::{ArgAction, Args};
-
-use crate::args::Controller;
-use crate::args::values::on_or_off;
-use crate::kubernetes::manifest::Defaults;
+use crate::args::controller::Controller;
+use crate::args::objects::Objects;
 use crate::resolve::Settings;
 
 /// Arguments of `resolve`.
 #[derive(Debug, Args)]
 pub struct Resolve {
-    /// Files of manifests in YAML or JSON, folders of such files, or - for standard input
-    #[arg(
-        long,
-        env = "KONG_METRICS_EXPORTER_OBJECTS",
-        value_name = "PATH",
-        required = true,
-        num_args = 1..
-    )]
-    pub objects: Vec<PathBuf>,
-
-    /// Whether to fill in what the API server would: on or off (manifests to the letter)
-    #[arg(
-        long,
-        env = "KONG_METRICS_EXPORTER_DEFAULTS",
-        value_name = "SWITCH",
-        default_value = "on",
-        action = ArgAction::Set,
-        value_parser = on_or_off
-    )]
-    defaults: bool,
+    /// Which manifests to read.
+    #[command(flatten)]
+    pub objects: Objects,
 
     /// How to print the mapping: json or yaml
     #[arg(
@@ -59,10 +39,5 @@ impl Resolve {
     /// How Kong's controller is set up.
     pub fn settings(&self) -> Settings {
         self.controller.settings()
-    }
-
-    /// Whether to fill in what the API server would.
-    pub fn defaults(&self) -> Defaults {
-        if self.defaults { Defaults::Fill } else { Defaults::Keep }
     }
 }

@@ -2,7 +2,9 @@
 
 mod demo;
 mod enrich;
+mod explain;
 mod mapping;
+mod objects;
 mod publish;
 mod render;
 mod resolve;
@@ -20,6 +22,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Enrich(arguments)) => enrich::run(&arguments),
         Ok(Command::Publish(arguments)) => publish::run(&arguments),
         Ok(Command::Resolve(arguments)) => resolve::run(&arguments),
+        Ok(Command::Explain(arguments)) => explain::run(&arguments),
         Ok(Command::Render(arguments)) => render::run(&arguments),
         Ok(Command::Demo(arguments)) => demo::run(&arguments),
         Err(code) => code,

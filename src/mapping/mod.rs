@@ -15,11 +15,13 @@ pub mod current;
 pub mod file;
 pub mod name;
 pub mod shards;
+mod shown;
 pub mod snapshot;
 mod table;
 
 pub use current::Current;
 pub use name::owner_for_route;
+pub use shown::{Known, Shown};
 pub use snapshot::{Backend, Entry, Kind, Owner, Port, Snapshot};
 
 use name::Form;

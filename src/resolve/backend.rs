@@ -59,14 +59,15 @@ pub(crate) fn number(port: i32) -> Option<Port> {
     u16::try_from(port).ok().filter(|port| *port > 0).map(Port::Number)
 }
 
-fn exists(world: &World, service: Id) -> bool {
+/// Whether there is this Service.
+pub(crate) fn exists(world: &World, service: Id) -> bool {
     matches!(world.graph.object(service), Some(Stored::Service(_)))
 }
 
 /// Whether the Service is in the same namespace or a ReferenceGrant allows it. The group that a
 /// grant names must be the one that the reference names: `core` is not the empty one here
 /// (gatewayapi/references.go, `isRefAllowedByGrant`).
-fn may_refer(world: &World, kind: ObjectKind, namespace: &str, one: &Ref) -> bool {
+pub(crate) fn may_refer(world: &World, kind: ObjectKind, namespace: &str, one: &Ref) -> bool {
     let (_, to_namespace, to_name) = world.graph.key(one.service);
     if namespace == to_namespace {
         return true;

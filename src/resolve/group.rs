@@ -86,16 +86,17 @@ impl Claims {
 /// What the names are that the claims on `base` make, and what each stands for. Kong's names differ
 /// from `base` where timeouts split the rules, and where it is too long.
 pub(crate) fn resolve(world: &World, base: &str, claims: &[Claim]) -> Vec<(String, Meaning)> {
+    let names = names(world, base, claims).into_iter();
+    names.filter_map(|(name, claims)| Some((name, meaning(world, &claims)?))).collect()
+}
+
+/// What the names are that the claims on `base` make, each with those that make it.
+pub(crate) fn names(world: &World, base: &str, claims: &[Claim]) -> Vec<(String, Vec<Claim>)> {
     let (combined, own): (Vec<_>, Vec<_>) =
         claims.iter().copied().partition(|claim| claim.way == Way::Combined);
-    let mut meanings = Vec::new();
-    let mut mean = |name: String, claims: &[Claim]| {
-        meanings.extend(meaning(world, claims).map(|meaning| (name, meaning)));
-    };
     let Some(refs) = combined.first().and_then(|claim| rule(world, *claim)).map(|rule| &*rule.refs)
     else {
-        mean(base.to_owned(), &own);
-        return meanings;
+        return vec![(base.to_owned(), own)];
     };
     let mut by_timeout = BTreeMap::<u64, Vec<Claim>>::new();
     for claim in &combined {
@@ -110,15 +111,18 @@ pub(crate) fn resolve(world: &World, base: &str, claims: &[Claim]) -> Vec<(Strin
         combined
     };
     let name = httproute::shortened(world, base, refs).into_owned();
-    mean(name, &[of_base, own].concat());
+    let mut names = vec![(name, [of_base, own].concat())];
     by_timeout.remove(&DEFAULT_TIMEOUT_MS);
-    for (timeout, claims) in by_timeout.iter().filter(|_| is_split) {
-        mean(httproute::with_timeout(world, base, refs, *timeout), claims);
-    }
-    meanings
+    let split = by_timeout.into_iter().filter(|_| is_split);
+    names
+        .extend(split.map(|(timeout, claims)| {
+            (httproute::with_timeout(world, base, refs, timeout), claims)
+        }));
+    names
 }
 
-fn meaning(world: &World, claims: &[Claim]) -> Option<Meaning> {
+/// What a name stands for that these claims make.
+pub(crate) fn meaning(world: &World, claims: &[Claim]) -> Option<Meaning> {
     let mut candidates: Vec<Vec<Found>> = Vec::new();
     let mut annotations = BTreeSet::new();
     for leader in leaders(world, claims) {
@@ -144,7 +148,7 @@ fn meaning(world: &World, claims: &[Claim]) -> Option<Meaning> {
 
 /// The claims that decide: the first of the combined ones, and the first of each object. In the
 /// order of the objects' names: their numbers tell only which came first.
-fn leaders(world: &World, claims: &[Claim]) -> Vec<Claim> {
+pub(crate) fn leaders(world: &World, claims: &[Claim]) -> Vec<Claim> {
     let mut leaders = BTreeMap::<Option<(ObjectKind, &str, &str)>, Claim>::new();
     for claim in claims {
         let of = (claim.way == Way::Own).then(|| world.graph.key(claim.object));

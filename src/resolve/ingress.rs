@@ -111,4 +111,4 @@ impl Defaults {
 }
 
 /// The number of the claim of the default backend; paths have those before.
-const DEFAULT: u16 = u16::MAX;
+pub(crate) const DEFAULT: u16 = u16::MAX;

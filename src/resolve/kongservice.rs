@@ -27,7 +27,7 @@ pub(crate) fn claims(object: Id, service: &KongService, claims: &mut Claims) {
 /// What the KongService may stand for: one list of Services where that is certain.
 pub(crate) fn backends(world: &World, service: &KongService) -> Vec<Vec<Found>> {
     let Some(id) = service.service.filter(|_| service.routes.is_empty()) else {
-        let is_without = service.label.contains(".bnf");
+        let is_without = is_without_backends(service);
         let of_rule = |(route, _, refs): (Id, u16, &[Ref])| {
             let (kind, namespace, _) = world.graph.key(route);
             if is_without { Vec::new() } else { backend::of_refs(world, kind, namespace, refs) }
@@ -36,6 +36,11 @@ pub(crate) fn backends(world: &World, service: &KongService) -> Vec<Vec<Found>> 
         return if found.is_empty() { vec![Vec::new()] } else { found };
     };
     vec![backend::of_service(world, id, service.port.and_then(backend::number))]
+}
+
+/// Whether it was made of a rule whose backends were all invalid then.
+pub(crate) fn is_without_backends(service: &KongService) -> bool {
+    service.label.contains(".bnf")
 }
 
 /// The rules, of which routes, that the KongService was made of.

@@ -5,7 +5,8 @@
 //!                                                          │
 //!            Snapshot, changes <── entries <── groups (all claims on one name)
 //!                                                 │
-//!                                              holding (which Services are in it together)
+//!                                              holding (which Services are in it together),
+//!                                              explain (what maps to what, and why not)
 //! ```
 //! Pure: no clock, no client, and the same objects in any order give the same mapping. The one
 //! decision: what Kong's controllers do object by object is written down as claims on names, and
@@ -16,6 +17,8 @@
 //! file names the source file of its rules.
 
 mod backend;
+mod changes;
+pub mod explain;
 mod facade;
 mod gateway;
 mod graph;
@@ -32,6 +35,7 @@ mod l4route;
 mod settings;
 mod store;
 
+pub use changes::{Change, Dropped};
 pub use holding::{Held, service_key};
-pub use index::{Change, Dropped, Index};
+pub use index::Index;
 pub use settings::{Flavor, Settings, Switch};

@@ -151,6 +151,11 @@ impl Settings {
 }
 
 impl Classes {
+    /// Their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// Whether an object of this class, or of none, counts.
     pub(crate) fn accept(&self, class: Option<&str>) -> bool {
         class.map_or(self.are_default, |class| self.names.contains(class))
