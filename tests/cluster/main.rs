@@ -3,6 +3,8 @@
 #![allow(dead_code)] // the harness has more than these tests use
 
 mod admin;
+mod faults;
+mod fleet;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
@@ -12,12 +14,20 @@ mod kong;
 #[path = "../common/processes.rs"]
 mod processes;
 mod publishing;
+mod scene;
 mod smoke;
 mod translator;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let modules = [smoke::tests(), install::tests(), publishing::tests(), translator::tests()];
+    let modules = [
+        smoke::tests(),
+        install::tests(),
+        publishing::tests(),
+        faults::tests(),
+        fleet::tests(),
+        translator::tests(),
+    ];
     harness::run(modules.into_iter().flatten().collect())
 }

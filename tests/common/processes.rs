@@ -68,7 +68,9 @@ impl Drop for Process {
 
 /// The sidecar in front of the Kong at `kong_url`.
 pub async fn exporter(kong_url: &str, arguments: &[&str]) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kong-metrics-exporter"));
+    let built = env!("CARGO_BIN_EXE_kong-metrics-exporter").into();
+    let program = std::env::var_os("KONG_EXPORTER_BINARY").unwrap_or(built);
+    let mut command = Command::new(program);
     let kong = format!("--kong.url={kong_url}");
     let usual = ["sidecar", "--web.listen-address=127.0.0.1:0", "--log.level=info", &kong];
     command.args(usual).args(arguments).env_clear();

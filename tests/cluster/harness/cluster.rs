@@ -106,7 +106,7 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("cannot apply {} {name}: {error}", types.kind))
     }
 
-    /// Stores copies `copy-0` … of an HTTPRoute, labelled `copy: yes`, at some 5,000 a second. They
+    /// Stores copies `copy-0` … of an HTTPRoute, labelled `copy: yes`, at a thousand a second or more. They
     /// have all that an API server would have given them: time, managed fields, a uid of their own.
     pub(crate) async fn copy_route(&self, namespace: &str, name: &str, count: usize) {
         let group = "gateway.networking.k8s.io";

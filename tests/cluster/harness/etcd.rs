@@ -39,12 +39,13 @@ impl Plane {
             let value = base64(object.to_string().as_bytes());
             json!({"requestPut": {"key": base64(key.as_bytes()), "value": value}})
         });
-        let puts: Vec<Value> = puts.collect();
-        let storing = puts.chunks(MOST).map(|puts| async move {
-            let done = post("txn", &json!({"success": puts})).await;
+        // One in a transaction, as the API server has it: a watch goes on behind a revision, so of
+        // several objects in one revision it would lose those that had not yet been told.
+        let storing = puts.map(|put| async move {
+            let done = post("txn", &json!({"success": [put]})).await;
             assert_eq!(done["succeeded"], true, "{done}");
         });
-        futures_util::stream::iter(storing).buffer_unordered(4).for_each(async |()| ()).await;
+        futures_util::stream::iter(storing).buffer_unordered(32).for_each(async |()| ()).await;
     }
 }
 
@@ -60,6 +61,3 @@ async fn post(what: &str, request: &Value) -> Value {
 fn base64(bytes: &[u8]) -> Value {
     json!(ByteString(bytes.to_vec()))
 }
-
-/// etcd takes 128 operations in a transaction.
-const MOST: usize = 100;
