@@ -5,6 +5,7 @@
 mod admin;
 mod faults;
 mod fleet;
+mod following;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let modules = [
         smoke::tests(),
+        following::tests(),
         install::tests(),
         publishing::tests(),
         faults::tests(),

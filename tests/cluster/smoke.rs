@@ -156,14 +156,14 @@ async fn objects_outlive_the_servers(cluster: Cluster) {
 }
 
 /// A client that has nothing but the account's token.
-async fn client(account: &Account, server: std::net::SocketAddr) -> Client {
+pub(crate) async fn client(account: &Account, server: std::net::SocketAddr) -> Client {
     let kubeconfig = Kubeconfig::read_from(account.kubeconfig(server)).unwrap();
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
     Client::try_from(config).unwrap()
 }
 
-const READS_CONFIG_MAPS: &str = "
+pub(crate) const READS_CONFIG_MAPS: &str = "
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: reader}
