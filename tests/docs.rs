@@ -139,7 +139,8 @@ fn links_lead_to_files_and_headings_that_exist() {
 
 #[test]
 fn files_that_are_mentioned_exist() {
-    let path = Regex::new(r"`((?:src|tests|docs|benches|fuzz|deploy|\.ci)/[^`* ]*)").unwrap();
+    let path =
+        Regex::new(r"`((?:src|tests|docs|benches|fuzz|deploy|docker|\.ci)/[^`* ]*)").unwrap();
     // Made when they are needed.
     let made = ["benches/results", "fuzz/artifacts"];
     for (page, text) in pages() {

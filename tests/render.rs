@@ -60,7 +60,7 @@ fn the_sidecars_arguments_are_those_that_it_takes() {
         rendered(&["--for=deployment", "--", "--web.listen-address=:9600", "--shutdown-delay=5s"]);
     let sidecar = printed.pointer("/spec/template/spec/initContainers/0").unwrap();
     let arguments =
-        ["sidecar", "--mapping=none", "--web.listen-address=:9600", "--shutdown-delay=5s"];
+        ["sidecar", "--mapping=watch", "--web.listen-address=:9600", "--shutdown-delay=5s"];
     assert_eq!(sidecar["args"], serde_json::json!(arguments));
     assert_eq!(sidecar["ports"][0]["containerPort"], 9600);
     assert_eq!(sidecar["livenessProbe"]["httpGet"]["port"], 9600);
@@ -90,6 +90,7 @@ fn who_needs_no_token_gets_none() {
         ("none", false, 0),
         ("file:/etc/mapping/mapping.json", false, 1),
         ("dir:/mapping", false, 1),
+        ("watch", true, 1),
         ("published", true, 1),
         ("published:other", true, 1),
     ] {

@@ -30,7 +30,7 @@ pub struct Render {
         long,
         env = "KONG_METRICS_EXPORTER_MAPPING",
         value_name = "SOURCE",
-        default_value = "none"
+        default_value = "watch"
     )]
     mapping: Source,
 

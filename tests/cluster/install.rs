@@ -161,7 +161,8 @@ const V2BETA1: &str = "gateway-operator.konghq.com/v2beta1";
 fn every_setting(namespace: &str) -> Vec<Settings> {
     let mut all = Vec::new();
     for form in [Form::Native, Form::Container] {
-        for mapping in ["none", "published", "dir:/mapping", "file:/mapping/mapping.yaml"] {
+        for mapping in ["none", "watch", "published", "dir:/mapping", "file:/mapping/mapping.yaml"]
+        {
             for kong_series in [0, 100_000] {
                 all.push(Settings {
                     form,

@@ -70,7 +70,11 @@ impl Drop for Process {
 pub async fn exporter(kong_url: &str, arguments: &[&str]) -> Process {
     let built = env!("CARGO_BIN_EXE_kong-metrics-exporter").into();
     let program = std::env::var_os("KONG_EXPORTER_BINARY").unwrap_or(built);
-    let mut command = Command::new(program);
+    exporter_by(Command::new(program), kong_url, arguments).await
+}
+
+/// The same, where `command` is what starts it.
+pub async fn exporter_by(mut command: Command, kong_url: &str, arguments: &[&str]) -> Process {
     let kong = format!("--kong.url={kong_url}");
     let usual = ["sidecar", "--web.listen-address=127.0.0.1:0", "--log.level=info", &kong];
     command.args(usual).args(arguments).env_clear();
