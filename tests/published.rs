@@ -51,6 +51,7 @@ impl Publisher {
             namespaces,
             interval: Duration::from_millis(300),
             check: Duration::from_millis(600),
+            answer: Duration::from_millis(500),
         };
         let candidate = Candidate::with_timing(api.client(), "kong", "publish", name, TIMING);
         let leadership = candidate.leadership();
@@ -365,6 +366,23 @@ async fn a_namespace_that_cannot_be_written_is_tried_on_and_holds_up_no_other() 
         ),
         0.0
     );
+    publisher.end().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_never_answered_holds_up_no_other_namespace() {
+    let api = api().await;
+    api.ignore("/api/v1/namespaces/mute/");
+    let mapping = holding(snapshot(0..10, "echo"));
+    let publisher = Publisher::start(&api, "one", &["mute", "kong"], &mapping);
+    let failures = "kong_exporter_publications_total{namespace=\"mute\",result=\"failure\"}";
+    let reader = Reader::start(&api, "kong");
+    reader.has_all_of(&mapping.load()).await;
+    assert!(publisher.sample(failures) >= 1.0);
+    // Once it answers, it gets all.
+    api.allow("/api/v1/namespaces/mute/");
+    let late = Reader::start(&api, "mute");
+    late.has_all_of(&mapping.load()).await;
     publisher.end().await;
 }
 

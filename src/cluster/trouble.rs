@@ -6,9 +6,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use kube::core::Status;
+use tokio::time::timeout;
 
 use crate::cluster::follow::Failure;
 use crate::cluster::resource::plural;
@@ -56,6 +59,17 @@ pub enum Reason {
     NotUnderstood,
 }
 
+/// Why a request has no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// It was refused, or did not come through.
+    #[error(transparent)]
+    Error(#[from] kube::Error),
+    /// Nothing came for so long.
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    Silent(Duration),
+}
+
 /// An error, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -63,6 +77,30 @@ pub struct Trouble {
     pub reason: Reason,
     /// What to do.
     pub remedy: String,
+}
+
+/// What comes of a request, if it comes in time.
+///
+/// # Errors
+/// Where it does not, or is no good.
+pub async fn within<T>(
+    answer: Duration,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Unanswered> {
+    Ok(timeout(answer, request).await.map_err(|_| Unanswered::Silent(answer))??)
+}
+
+impl Unanswered {
+    /// What it means.
+    pub fn trouble(&self, attempt: &Attempt<'_>) -> Trouble {
+        match self {
+            Self::Error(error) => Trouble::of_error(error, attempt),
+            Self::Silent(_) => {
+                let reason = Reason::Silent;
+                Trouble { reason, remedy: remedy(reason, None, attempt) }
+            }
+        }
+    }
 }
 
 impl Attempt<'_> {

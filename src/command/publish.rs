@@ -53,6 +53,7 @@ async fn run_to_the_end(arguments: &Publish) -> Result<ExitCode, Box<dyn Error>>
         namespaces: arguments.namespaces(&own),
         interval: arguments.interval,
         check: arguments.check,
+        answer: publish::ANSWER,
     };
     let metrics = Publishing::new(&options.namespaces, &mapping.reloads, mapping.watches.as_ref());
     let pages = Arc::new(Pages { metrics: metrics.clone(), mapping: mapping.current.clone() });

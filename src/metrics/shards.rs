@@ -1,17 +1,20 @@
 //! What became of the shards of a published mapping.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::mapping::shards::Assembly;
-use crate::metrics::{Label, add, signed};
+use crate::metrics::{Float, Label, add, signed};
 
 /// Counts shards. A clone is another handle to the same.
 #[derive(Debug, Clone)]
 pub struct Shards {
     states: Family<Label, Gauge>,
     revision: Gauge,
+    contact_seconds: Float,
 }
 
 impl Shards {
@@ -27,6 +30,12 @@ impl Shards {
             self.states.get_or_create(&[("state", state)]).set(count);
         }
         self.revision.set(signed(assembly.revision()));
+    }
+
+    /// The API server has told something about them, if only that there is nothing to tell.
+    pub(crate) fn heard(&self, now: SystemTime) {
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.contact_seconds.set(since_epoch.as_secs_f64());
     }
 
     /// How many shards are in this state: `accepted`, `refused` or `missing`.
@@ -49,12 +58,19 @@ impl Shards {
             "The latest revision of an accepted shard; 0 for none",
             self.revision.clone(),
         );
+        add(
+            registry,
+            "kong_exporter_mapping_last_contact_timestamp_seconds",
+            "When the API server was last heard about the published mapping; 0 for never",
+            self.contact_seconds.clone(),
+        );
     }
 }
 
 impl Default for Shards {
     fn default() -> Self {
-        let shards = Self { states: Family::default(), revision: Gauge::default() };
+        let (revision, contact_seconds) = (Gauge::default(), Float::default());
+        let shards = Self { states: Family::default(), revision, contact_seconds };
         for state in STATES {
             drop(shards.states.get_or_create(&[("state", state)]));
         }

@@ -6,16 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use k8s_openapi::ByteString;
 use kube::Client;
 use serde::Deserialize;
 use tokio::time::interval;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::cluster::follow::{Event, Follower, Name, Options, Target};
+use crate::cluster::follow::{Event, Failure, Follower, Name, Options, Target};
 use crate::cluster::publish::LABEL;
+use crate::cluster::trouble::{Attempt, Reason, Trouble};
 use crate::mapping::Current;
 use crate::metrics::Shards;
 use crate::source::file::Reload;
@@ -33,11 +34,13 @@ pub async fn follow(
     shards: Shards,
     on_reload: impl FnMut(Reload),
 ) -> Infallible {
+    info!(namespace, mapping = name, "following the published mapping");
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");
     let target = Target { path, labels: Some(format!("{LABEL}={name}")) };
-    let receiver = Receiver::new(current.clone(), shards);
-    let mut published = Published { receiver, listed: None, trouble: None, on_reload };
-    info!(namespace, mapping = name, "following the published mapping");
+    let receiver = Receiver::new(current.clone(), shards.clone());
+    let namespace = namespace.to_owned();
+    let (told, listed, trouble) = (shards.clone(), None, None);
+    let mut published = Published { receiver, shards: told, namespace, listed, trouble, on_reload };
     tokio::select! {
         never = published.follow(Follower::new(client, target, options, read)) => never,
         never = forget(current) => never,
@@ -46,10 +49,12 @@ pub async fn follow(
 
 struct Published<F> {
     receiver: Receiver,
+    shards: Shards,
+    namespace: String,
     /// While a list is coming in.
     listed: Option<Vec<(String, Vec<u8>)>>,
     /// What was told last of the API server.
-    trouble: Option<String>,
+    trouble: Option<Reason>,
     on_reload: F,
 }
 
@@ -59,7 +64,11 @@ impl<F: FnMut(Reload)> Published<F> {
         R: Fn(&str) -> serde_json::Result<ConfigMap>,
     {
         loop {
-            match follower.next().await {
+            let event = follower.next().await;
+            if !matches!(event, Event::Failed(_)) {
+                self.shards.heard(SystemTime::now());
+            }
+            match event {
                 Event::Init => self.listed = Some(Vec::new()),
                 Event::InitApply(one) => {
                     let listed = self.listed.get_or_insert_default();
@@ -87,15 +96,23 @@ impl<F: FnMut(Reload)> Published<F> {
                         None => self.take(News::One(name.name, Vec::new())).await,
                     }
                 }
-                Event::Failed(failure) => {
-                    let trouble = Chain(&failure).to_string();
-                    if self.trouble.as_ref() != Some(&trouble) {
-                        warn!(error = trouble, "published mapping not watched, the last one stays");
-                        self.trouble = Some(trouble);
-                    }
-                }
+                Event::Failed(failure) => self.failed(&failure),
             }
         }
+    }
+
+    /// The same trouble is told once.
+    fn failed(&mut self, failure: &Failure) {
+        let (group, resource, namespace) = ("", "configmaps", Some(&*self.namespace));
+        let attempt = Attempt { verbs: "list, watch", group, resource, namespace };
+        let Trouble { reason, remedy } = Trouble::of_failure(failure, &attempt);
+        let (error, told) = (Chain(failure), reason.as_str());
+        if reason.is_usual() || self.trouble == Some(reason) {
+            debug!(%error, reason = told, "published mapping not watched now");
+            return;
+        }
+        warn!(%error, reason = told, remedy, "published mapping not watched, the last one stays");
+        self.trouble = Some(reason);
     }
 
     async fn take(&mut self, news: News) {

@@ -203,6 +203,11 @@ impl Api {
         self.cut();
     }
 
+    /// Never answers requests on paths that start so.
+    pub fn ignore(&self, path: &str) {
+        self.refuse(path, NEVER);
+    }
+
     /// Answers them as they should be again.
     pub fn allow(&self, path: &str) {
         self.lock().refusals.retain(|(refused, _)| refused != path);
@@ -308,7 +313,11 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let query: HashMap<_, _> =
             query.split('&').filter_map(|pair| pair.split_once('=')).collect();
-        if shared.state.lock().unwrap().is_swallowing {
+        let is_mute = {
+            let state = shared.state.lock().unwrap();
+            state.is_swallowing || state.refusal(path) == Some(NEVER)
+        };
+        if is_mute {
             std::future::pending::<()>().await;
         }
         let method = head.split(' ').next().unwrap_or_default();
@@ -524,3 +533,6 @@ impl Collection {
         self.objects.values().filter(move |object| is_in(object, namespace))
     }
 }
+
+/// The status of no answer.
+const NEVER: u16 = 0;

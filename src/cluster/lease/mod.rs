@@ -19,8 +19,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::cluster::trouble::{Attempt, Trouble, Unanswered, within};
 use crate::telemetry::Chain;
 
 pub use elector::{Claim, Elector, Record, Timing};
@@ -32,6 +33,7 @@ pub struct Leadership(watch::Receiver<Option<Instant>>);
 /// Stands for election.
 pub struct Candidate {
     leases: Api<Lease>,
+    namespace: String,
     name: String,
     elector: Elector,
     timing: Timing,
@@ -44,11 +46,21 @@ pub struct Candidate {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("cannot read the Lease")]
-    Read(#[source] kube::Error),
+    Read(#[source] Unanswered),
     #[error("cannot write the Lease")]
-    Write(#[source] kube::Error),
-    #[error("no answer within {}", humantime::format_duration(*.0))]
-    Silent(Duration),
+    Write(#[source] Unanswered),
+}
+
+impl Error {
+    fn trouble(&self, namespace: &str) -> Trouble {
+        let (Self::Read(source) | Self::Write(source)) = self;
+        source.trouble(&Attempt {
+            verbs: "get, create, update",
+            group: "coordination.k8s.io",
+            resource: "leases",
+            namespace: Some(namespace),
+        })
+    }
 }
 
 impl Candidate {
@@ -67,8 +79,9 @@ impl Candidate {
     ) -> Self {
         let elector = Elector::new(identity.to_owned(), timing);
         let leases = Api::namespaced(client, namespace);
-        let (name, tell) = (name.to_owned(), watch::Sender::new(None));
-        Self { leases, name, elector, timing, acquired: None, tell }
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let tell = watch::Sender::new(None);
+        Self { leases, namespace, name, elector, timing, acquired: None, tell }
     }
 
     /// What tells whether this process leads.
@@ -86,9 +99,12 @@ impl Candidate {
                     let trouble = Chain(&error).to_string();
                     // The same trouble is told once.
                     if told.as_ref() != Some(&trouble) {
+                        let Trouble { reason, remedy } = error.trouble(&self.namespace);
                         tracing::warn!(
                             error = trouble,
                             lease = self.name,
+                            reason = reason.as_str(),
+                            remedy,
                             "no part in the election"
                         );
                         told = Some(trouble);
@@ -154,9 +170,8 @@ impl Candidate {
     }
 
     async fn read(&self) -> Result<Option<Record>, Error> {
-        let read = timeout(self.timing.request, self.leases.get_opt(&self.name)).await;
-        let lease = read.map_err(|_| Error::Silent(self.timing.request))?.map_err(Error::Read)?;
-        Ok(lease.map(record))
+        let read = within(self.timing.request, self.leases.get_opt(&self.name)).await;
+        Ok(read.map_err(Error::Read)?.map(record))
     }
 
     /// Whether it came through. `false` where another one was faster.
@@ -180,11 +195,14 @@ impl Candidate {
                 Some(_) => self.leases.replace(&self.name, &params, &lease).await,
             }
         };
-        let written = timeout(self.timing.request, write).await;
-        match written.map_err(|_| Error::Silent(self.timing.request))? {
+        match within(self.timing.request, write).await {
             Ok(_) => Ok(true),
             // 409 where another one wrote, or created it; 404 where it has been deleted.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            Err(Unanswered::Error(kube::Error::Api(status)))
+                if matches!(status.code, 404 | 409) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(Error::Write(error)),
         }
     }

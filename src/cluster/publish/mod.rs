@@ -37,6 +37,8 @@ pub struct Options {
     pub interval: Duration,
     /// How often to make sure that what was published is still there.
     pub check: Duration,
+    /// By when a request must have been answered.
+    pub answer: Duration,
 }
 
 /// Publishes what `current` holds for as long as it is polled and this process leads.
@@ -72,7 +74,7 @@ struct Publisher {
 impl Publisher {
     async fn lead(&mut self, leadership: &Leadership) -> Infallible {
         let place = |namespace: &String| {
-            Place::new(&self.client, namespace, &self.options.name, leadership.clone())
+            Place::new(&self.client, namespace, &self.options, leadership.clone())
         };
         let mut places: Vec<_> = self.options.namespaces.iter().map(place).collect();
         let mut ticks = interval(LOOK);
@@ -116,8 +118,17 @@ impl Publisher {
             Err(error) => {
                 self.metrics.failed(&namespace);
                 place.failed(Instant::now());
-                let (error, again) = (Chain(&error), place.pause());
-                tracing::warn!(namespace, %error, ?again, "mapping not published, trying on");
+                let (trouble, again) = (error.trouble(&namespace), place.pause());
+                let (reason, remedy) = trouble.map(|t| (t.reason.as_str(), t.remedy)).unzip();
+                let error = Chain(&error);
+                tracing::warn!(
+                    namespace,
+                    %error,
+                    reason,
+                    remedy,
+                    ?again,
+                    "mapping not published, trying on"
+                );
             }
         }
     }
@@ -142,6 +153,10 @@ impl Publisher {
         contents
     }
 }
+
+/// By when a request of ConfigMaps must have been answered. Longer than the Lease's, for what is sent
+/// is larger; who leads no longer gives up sooner.
+pub const ANSWER: Duration = Duration::from_secs(15);
 
 /// How often to look whether there is something to do.
 const LOOK: Duration = Duration::from_millis(500);

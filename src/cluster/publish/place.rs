@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::cluster::lease::Leadership;
 use crate::cluster::publish::{LABEL, Options};
+use crate::cluster::trouble::{Attempt, Trouble, Unanswered, within};
 use crate::mapping::Snapshot;
 use crate::mapping::shards::{Content, Contents, Published, TooLarge, plan};
 
@@ -25,6 +26,8 @@ pub(super) struct Place {
     /// The name of the mapping.
     name: String,
     leadership: Leadership,
+    /// By when a request must have been answered.
+    answer: Duration,
     /// `None` where it has to be read.
     there: Option<BTreeMap<u32, There>>,
     /// The snapshot that was published last.
@@ -54,29 +57,42 @@ pub(super) struct Done {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("cannot list the ConfigMaps with the label {LABEL}")]
-    List(#[source] kube::Error),
+    List(#[source] Unanswered),
     #[error("cannot write ConfigMap {name}")]
-    Write { name: String, source: kube::Error },
+    Write { name: String, source: Unanswered },
     #[error("cannot delete ConfigMap {name}")]
-    Delete { name: String, source: kube::Error },
+    Delete { name: String, source: Unanswered },
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     #[error("another process leads")]
     NotLeading,
 }
 
+impl Error {
+    /// What it means to the person who has to do something about it; `None` where nobody has to.
+    pub(super) fn trouble(&self, namespace: &str) -> Option<Trouble> {
+        let source = match self {
+            Self::List(source) | Self::Write { source, .. } | Self::Delete { source, .. } => source,
+            Self::TooLarge(_) | Self::NotLeading => return None,
+        };
+        let (group, resource, namespace) = ("", "configmaps", Some(namespace));
+        Some(source.trouble(&Attempt { verbs: VERBS, group, resource, namespace }))
+    }
+}
+
 impl Place {
     pub(super) fn new(
         client: &Client,
         namespace: &str,
-        name: &str,
+        options: &Options,
         leadership: Leadership,
     ) -> Self {
         Self {
             config_maps: Api::namespaced(client.clone(), namespace),
             namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            name: options.name.clone(),
             leadership,
+            answer: options.answer,
             there: None,
             published: None,
             flushed: None,
@@ -164,7 +180,9 @@ impl Place {
     /// Whether nobody else has written since. Asks for metadata alone.
     async fn is_as_known(&self) -> Result<bool, Error> {
         let Some(there) = &self.there else { return Ok(false) };
-        let listed = self.config_maps.list_metadata(&self.selector()).await.map_err(Error::List)?;
+        let selector = self.selector();
+        let listing = self.config_maps.list_metadata(&selector);
+        let listed = within(self.answer, listing).await.map_err(Error::List)?;
         let versions: BTreeMap<_, _> = listed
             .items
             .iter()
@@ -175,7 +193,9 @@ impl Place {
     }
 
     async fn read(&self) -> Result<BTreeMap<u32, There>, Error> {
-        let listed = self.config_maps.list(&self.selector()).await.map_err(Error::List)?;
+        let selector = self.selector();
+        let listing = self.config_maps.list(&selector);
+        let listed = within(self.answer, listing).await.map_err(Error::List)?;
         let mut there = BTreeMap::new();
         for one in listed.items {
             let name = one.name_any();
@@ -219,8 +239,8 @@ impl Place {
         };
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(&config_map);
-        let written =
-            self.leadership.while_held(self.config_maps.patch(&name, &params, &patch)).await;
+        let writing = within(self.answer, self.config_maps.patch(&name, &params, &patch));
+        let written = self.leadership.while_held(writing).await;
         match written.ok_or(Error::NotLeading)? {
             Ok(one) => Ok((size, one.resource_version().unwrap_or_default())),
             Err(source) => Err(Error::Write { name, source }),
@@ -231,10 +251,11 @@ impl Place {
         let name = self.config_map(number);
         let preconditions = Preconditions { resource_version: Some(version), uid: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let deleted = self.leadership.while_held(self.config_maps.delete(&name, &params)).await;
+        let deleting = within(self.answer, self.config_maps.delete(&name, &params));
+        let deleted = self.leadership.while_held(deleting).await;
         match deleted.ok_or(Error::NotLeading)? {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(Unanswered::Error(kube::Error::Api(status))) if status.is_not_found() => Ok(()),
             Err(source) => Err(Error::Delete { name, source }),
         }
     }
@@ -265,3 +286,6 @@ const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 const MIN_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// All that a role has to allow, though a request takes but one or two of them.
+const VERBS: &str = "get, list, create, patch, delete";

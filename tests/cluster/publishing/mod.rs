@@ -4,6 +4,9 @@
 //! A few thousand names by default; `KONG_EXPORTER_PUBLISHED` says how many. What is measured is
 //! printed.
 
+mod rights;
+mod routes;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,16 +18,25 @@ use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
-use crate::harness::{APISERVER_ADDRESS, Account, Cluster, Proxy, Test, tests};
+use rights::a_missing_right_is_told_as_the_rule_to_add;
+use routes::what_routes_say_is_published_and_what_is_said_of_them_is_not;
+
+use crate::harness::{APISERVER_ADDRESS, Account, Cluster, Proxy, Request, Test, tests};
 use crate::http;
 use crate::kong::{self, Kong};
 use crate::processes::{self, Process, until};
 
 pub(crate) fn tests() -> Vec<Test> {
-    tests![Shared:
+    let shared = tests![Shared:
         one_of_two_publishers_writes_and_sidecars_have_it,
         what_somebody_does_to_configmaps_is_undone_and_takes_nothing,
-    ]
+        a_missing_right_is_told_as_the_rule_to_add,
+    ];
+    // Routes of other tests would be published, too.
+    let alone = tests![Alone:
+        what_routes_say_is_published_and_what_is_said_of_them_is_not,
+    ];
+    shared.into_iter().chain(alone).collect()
 }
 
 /// Two publishers, and what they publish.
@@ -39,9 +51,14 @@ struct Scene {
 
 impl Scene {
     async fn new(cluster: Cluster) -> Self {
+        Self::with(cluster, &manifest("publisher"), &manifest("published")).await
+    }
+
+    /// One in which the two have these rights.
+    async fn with(cluster: Cluster, publisher: &str, reader: &str) -> Self {
         let namespace = cluster.namespace("published").await;
-        let publisher = Account::of(&cluster, &namespace, &manifest("publisher")).await;
-        let reader = Account::of(&cluster, &namespace, &manifest("published")).await;
+        let publisher = Account::of(&cluster, &namespace, publisher).await;
+        let reader = Account::of(&cluster, &namespace, reader).await;
         let proxy = Proxy::to(APISERVER_ADDRESS).await;
         let file = cluster.plane.folder().join(format!("{namespace}.json"));
         Self { cluster, namespace, publisher, reader, proxy, file }
@@ -65,18 +82,22 @@ impl Scene {
         fs::rename(new, &self.file).unwrap();
     }
 
+    /// A publisher of what [`Self::write`] has written.
     async fn publish(&self) -> Process {
+        self.publish_from(&[&format!("--mapping=file:{}", self.file.display())]).await
+    }
+
+    async fn publish_from(&self, mapping: &[&str]) -> Process {
         let kubeconfig = self.publisher.kubeconfig(APISERVER_ADDRESS);
-        processes::command(&[
+        let usual = [
             "publish",
             "--web.listen-address=127.0.0.1:0",
-            &format!("--mapping=file:{}", self.file.display()),
             &format!("--publish.namespaces={}", self.namespace),
             &format!("--lease.namespace={}", self.namespace),
             "--publish.check-interval=5s",
             &format!("--kubernetes.kubeconfig={}", kubeconfig.display()),
-        ])
-        .await
+        ];
+        processes::command(&[&usual, mapping].concat()).await
     }
 
     async fn sidecar(&self, kong: &Kong) -> Process {
@@ -104,6 +125,36 @@ impl Scene {
             .collect();
         shards.sort_unstable();
         shards
+    }
+
+    /// How often the publisher has written or removed a ConfigMap, as the API server says.
+    fn writes(&self) -> usize {
+        let requests = self.cluster.requests(&self.publisher);
+        let is_write = |request: &&Request| {
+            request.object_ref.resource == "configmaps"
+                && ["create", "update", "patch", "delete"].contains(&request.verb.as_str())
+        };
+        requests.iter().filter(is_write).count()
+    }
+
+    /// Waits until nothing has been written for longer than the time between two publications.
+    async fn settle(&self) {
+        until("nothing is written any more", async || {
+            let before = self.writes();
+            sleep(QUIET).await;
+            (self.writes() == before).then_some(())
+        })
+        .await;
+    }
+
+    /// Asserts that the roles of `deploy/rbac` gave all the rights that were needed.
+    fn was_never_denied(&self) {
+        for account in [&self.publisher, &self.reader] {
+            let requests = self.cluster.requests(account);
+            let denied = requests.iter().find(|request| request.response_status.code == 403);
+            assert!(denied.is_none(), "{denied:?}");
+            assert!(!requests.is_empty());
+        }
     }
 }
 
@@ -180,13 +231,7 @@ async fn one_of_two_publishers_writes_and_sidecars_have_it(cluster: Cluster) {
     scene.write(count + 1, 81);
     until_mapped(&sidecar, count + 1).await;
 
-    // With no more rights than the roles give.
-    for account in [&scene.publisher, &scene.reader] {
-        let requests = scene.cluster.requests(account);
-        let denied = requests.iter().find(|request| request.response_status.code == 403);
-        assert!(denied.is_none(), "{denied:?}");
-        assert!(!requests.is_empty());
-    }
+    scene.was_never_denied();
 }
 
 async fn what_somebody_does_to_configmaps_is_undone_and_takes_nothing(cluster: Cluster) {
@@ -231,3 +276,6 @@ fn manifest(mode: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("deploy/rbac/{mode}/rbac.yaml"));
     fs::read_to_string(path).unwrap()
 }
+
+/// The time between two publications and the time to notice that something is to be published.
+const QUIET: Duration = Duration::from_secs(7);
