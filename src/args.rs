@@ -60,7 +60,7 @@ pub enum Command {
     Enrich(Box<Enrich>),
     /// Work out from Kubernetes manifests which Services stand behind which Kong service
     Resolve(Box<Resolve>),
-    /// Tell what maps to what, by which rule, and why not, from Kubernetes manifests
+    /// Tell what maps to what, by which rule, and why not, from manifests or the cluster
     Explain(Box<Explain>),
     /// Print the sidecar as YAML, in what makes Kong's pods
     Render(Box<Render>),
@@ -261,7 +261,7 @@ pub fn parse_from(
         Command::Sidecar(sidecar) => drop(sidecar.config()?),
         Command::Enrich(enrich) => drop(enrich.rules()?),
         Command::Publish(_) => {}
-        Command::Resolve(_) => {}
+        Command::Resolve(resolve) => resolve.objects.required()?,
         Command::Explain(explain) => drop(explain.subject()?),
         Command::Render(render) => drop(render.settings()?),
         Command::Demo(_) => {}

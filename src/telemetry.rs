@@ -41,6 +41,13 @@ impl std::str::FromStr for Level {
     }
 }
 
+impl Level {
+    /// Warnings and errors.
+    pub fn warn() -> Self {
+        Self(without_kube(Targets::new().with_default(LevelFilter::WARN)))
+    }
+}
+
 /// kube warns at every attempt of what is told once here, and quotes whole answers. Who asks for
 /// debug, or names it, gets it.
 fn without_kube(targets: Targets) -> Targets {

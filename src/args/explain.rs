@@ -1,11 +1,12 @@
 //! Arguments of `explain`.
 
+use std::time::Duration;
+
 use clap::Args;
 
-use crate::args::controller::Controller;
 use crate::args::objects::Objects;
-use crate::args::usage;
-use crate::resolve::Settings;
+use crate::args::values::positive_duration;
+use crate::args::{Kubernetes, Watch, usage};
 use crate::resolve::explain::Subject;
 
 /// Arguments of `explain`.
@@ -16,9 +17,19 @@ pub struct Explain {
     #[arg(value_name = "SUBJECT", required = true, num_args = 1..=2)]
     subject: Vec<String>,
 
-    /// Which manifests to read.
+    /// Which manifests to read; those of the cluster where there are none.
     #[command(flatten)]
     pub objects: Objects,
+
+    /// By when the API server must have listed everything, where the cluster is read
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = positive_duration
+    )]
+    pub timeout: Duration,
 
     /// How to print the explanation: text or json
     #[arg(
@@ -29,8 +40,13 @@ pub struct Explain {
     )]
     pub output: Form,
 
+    /// How Kong's controller is set up, and what of a cluster is read.
     #[command(flatten)]
-    controller: Controller,
+    pub watch: Watch,
+
+    /// How to reach the API server.
+    #[command(flatten)]
+    pub kubernetes: Kubernetes,
 }
 
 /// What an explanation is printed as.
@@ -49,10 +65,5 @@ impl Explain {
     /// Where it cannot be meant: what was expected.
     pub fn subject(&self) -> Result<Subject, clap::Error> {
         Subject::parse(&self.subject).map_err(usage)
-    }
-
-    /// How Kong's controller is set up.
-    pub fn settings(&self) -> Settings {
-        self.controller.settings()
     }
 }

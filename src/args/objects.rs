@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory};
 
+use crate::args::Arguments;
 use crate::args::values::on_or_off;
 use crate::kubernetes::manifest::Defaults;
 
@@ -15,7 +17,6 @@ pub struct Objects {
         long = "objects",
         env = "KONG_METRICS_EXPORTER_OBJECTS",
         value_name = "PATH",
-        required = true,
         num_args = 1..
     )]
     pub paths: Vec<PathBuf>,
@@ -33,6 +34,16 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// # Errors
+    /// Where no manifests are named.
+    pub(super) fn required(&self) -> Result<(), clap::Error> {
+        if !self.paths.is_empty() {
+            return Ok(());
+        }
+        let kind = ErrorKind::MissingRequiredArgument;
+        Err(Arguments::command().error(kind, "--objects=PATH names the manifests to read"))
+    }
+
     /// Whether to fill in what the API server would.
     pub fn defaults(&self) -> Defaults {
         if self.defaults { Defaults::Fill } else { Defaults::Keep }

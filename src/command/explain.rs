@@ -1,18 +1,36 @@
-//! `explain`: manifests and a question in; what maps to what, by which rule, and why not, out.
+//! `explain`: manifests or a cluster, and a question, in; what maps to what, by which rule, and why
+//! not, out.
+//!
+//! A cluster is read once, as `--mapping=watch` reads it at its start, and by the same rules.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
+
+use humantime::format_duration;
+use tokio::runtime::Builder;
 
 use crate::args::{self, Explain, Form};
+use crate::cluster::board::Board;
+use crate::cluster::client;
+use crate::cluster::trouble::Reason;
 use crate::command::objects;
+use crate::resolve::Index;
 use crate::resolve::explain::{Subject, explain};
-use crate::telemetry::Chain;
+use crate::source::watch;
+use crate::telemetry::{self, Chain, Format, Level};
 
 /// Why nothing was printed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
     Objects(#[from] objects::Error),
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    #[error(transparent)]
+    Connect(#[from] client::Error),
+    #[error("the API server has not listed everything within {}: {missing}", format_duration(*.timeout))]
+    Late { timeout: Duration, missing: String },
     #[error("cannot print the explanation")]
     Print(#[from] serde_json::Error),
     #[error("cannot write the output")]
@@ -38,8 +56,15 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
 
 /// Whether it is known.
 fn print(arguments: &Explain, subject: &Subject) -> Result<bool, Error> {
-    let manifests = objects::read(&arguments.objects)?;
-    let index = objects::index(manifests.objects, arguments.settings());
+    let index = if arguments.objects.paths.is_empty() {
+        // What goes wrong between here and the API server is told as it happens.
+        telemetry::start(Format::Text, &Level::warn());
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+        runtime.map_err(Error::Start)?.block_on(of_cluster(arguments))?
+    } else {
+        let manifests = objects::read(&arguments.objects)?;
+        objects::index(manifests.objects, arguments.watch.config().settings)
+    };
     let snapshot = index.snapshot();
     let explanation = explain(&index, &snapshot, subject);
     let printed = match arguments.output {
@@ -48,4 +73,24 @@ fn print(arguments: &Explain, subject: &Subject) -> Result<bool, Error> {
     };
     io::stdout().lock().write_all(printed.as_bytes()).map_err(Error::Write)?;
     Ok(explanation.is_known())
+}
+
+async fn of_cluster(arguments: &Explain) -> Result<Index, Error> {
+    let client = client::connect(&arguments.kubernetes.access()).await?;
+    let (config, board) = (arguments.watch.config(), Board::default());
+    let reading = watch::once(client, &config, board.clone());
+    tokio::time::timeout(arguments.timeout, reading).await.map_err(|_| {
+        let watches = board.watches();
+        let late = watches.iter().filter(|(_, status)| !status.is_open);
+        let late = late.map(|(id, status)| {
+            let trouble = status.trouble.map_or("no answer yet", Reason::as_str);
+            format!("{} ({trouble})", id.kind.as_str())
+        });
+        let mut late: Vec<_> = late.collect();
+        if watches.is_empty() {
+            let trouble = board.discovery_trouble().map_or("no answer yet", Reason::as_str);
+            late.push(format!("which kinds there are ({trouble})"));
+        }
+        Error::Late { timeout: arguments.timeout, missing: late.join(", ") }
+    })
 }

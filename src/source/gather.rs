@@ -47,6 +47,11 @@ impl Gather {
         self.index.is_touched().then(|| self.index.update(previous, now))
     }
 
+    /// The objects.
+    pub(crate) fn into_index(self) -> Index {
+        self.index
+    }
+
     /// How many objects of each kind are known.
     pub(crate) fn count(&self) -> BTreeMap<ObjectKind, usize> {
         self.index.count()

@@ -18,7 +18,7 @@ use crate::cluster::board::Board;
 use crate::cluster::watches::{Options, Scope, Update, Watches};
 use crate::kubernetes::ObjectKind;
 use crate::mapping::{Current, Snapshot};
-use crate::resolve::{Flavor, Settings, Switch};
+use crate::resolve::{Flavor, Index, Settings, Switch};
 use crate::source::gather::Gather;
 
 /// What is watched, and what is made of it.
@@ -50,6 +50,18 @@ pub async fn follow(client: Client, config: Config, current: Current, board: Boa
         source.run().await;
         tracing::error!("the mapping was lost in the middle of a change and is made anew");
         sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The index of all that is there, as soon as everything has been listed.
+pub async fn once(client: Client, config: &Config, board: Board) -> Index {
+    let mut watches = Watches::new(client, config.scope(), config.options.clone(), board);
+    let mut gather = Gather::new(config.settings.clone());
+    loop {
+        gather.take(watches.next().await);
+        if watches.is_settled() {
+            return gather.into_index();
+        }
     }
 }
 
