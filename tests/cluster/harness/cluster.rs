@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::discovery::{ApiCapabilities, Scope, pinned_kind};
 use kube::{Api, Client, ResourceExt};
@@ -15,7 +15,6 @@ use serde_json::json;
 
 use super::manifests;
 use super::plane::Plane;
-use crate::processes::until;
 
 /// The cluster as one test sees it.
 #[derive(Clone)]
@@ -122,15 +121,6 @@ impl Cluster {
             (format!("{namespace}/{name}"), object.clone())
         });
         self.plane.store("httproutes", group, copies).await;
-        // Many are of one revision, as an API server would never write them. Whoever lists when it
-        // knows but some of these, and watches from there, is never told of the others.
-        let routes = self.api(namespace, &format!("{group}/v1"), "HTTPRoute").await;
-        let copied = ListParams::default().labels("copy=yes");
-        until("all copies are listed", async || {
-            let listed = routes.list_metadata(&copied).await.unwrap();
-            (listed.items.len() >= count).then_some(())
-        })
-        .await;
     }
 
     /// All objects of a kind in a namespace, or all that have none if it is empty.
