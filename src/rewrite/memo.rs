@@ -5,8 +5,10 @@
 //! asked for is nearly always the last one or the one that followed it last time; the hash is asked
 //! for the rest. A scrape hands its memo to the next one, which then resolves only what is new.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use super::{LabelNames, text};
 use crate::exposition::escape;
@@ -47,7 +49,10 @@ pub(super) struct Known {
 
 #[derive(Debug, Default)]
 struct Names {
-    index: HashMap<Box<[u8]>, u32>,
+    /// Places in `entries`, by the hash of their keys.
+    index: HashTable<u32>,
+    hasher: RandomState,
+    /// All names.
     keys: Vec<u8>,
     entries: Vec<Entry>,
     cursor: usize,
@@ -196,7 +201,8 @@ impl Names {
                 return self.entries.get_mut(guess);
             }
         }
-        self.cursor = *self.index.get(name)? as usize;
+        let is_it = |at: &u32| key(&self.keys, &self.entries, *at) == name;
+        self.cursor = *self.index.find(self.hasher.hash_one(name), is_it)? as usize;
         self.entries.get_mut(self.cursor)
     }
 
@@ -209,9 +215,17 @@ impl Names {
         let start = self.keys.len();
         self.keys.extend_from_slice(name);
         self.cursor = self.entries.len();
-        self.index.insert(name.into(), self.cursor as u32);
         self.entries.push(entry(Text { start, end: self.keys.len() }));
+        let Self { index, hasher, keys, entries, .. } = self;
+        let hash = |at: &u32| hasher.hash_one(key(keys, entries, *at));
+        index.insert_unique(hasher.hash_one(name), self.cursor as u32, hash);
     }
+}
+
+/// The name of the entry at `at`.
+fn key<'a>(keys: &'a [u8], entries: &[Entry], at: u32) -> &'a [u8] {
+    let entry = entries.get(at as usize);
+    entry.and_then(|entry| keys.get(entry.key.start..entry.key.end)).unwrap_or_default()
 }
 
 fn has_services(target: &Target<'_>) -> bool {
@@ -222,6 +236,6 @@ fn has_services(target: &Target<'_>) -> bool {
     }
 }
 
-/// More names than any Kong has; at some 400 bytes a name a bound of 26 MB on a hostile body. Beyond it
+/// More names than any Kong has; at some 320 bytes a name a bound of 21 MB on a hostile body. Beyond it
 /// the memo starts anew, and the counts of distinct names may count a name twice.
 const MAX_NAMES: usize = 65_536;
