@@ -130,8 +130,9 @@ fn enrich_leaves_out_what_it_cannot_read_and_says_so() {
     assert_eq!(
         counts,
         [
-            "kong-metrics-exporter: 2 lines dropped: malformed",
-            "kong-metrics-exporter: 1 lines dropped: repeated_type",
+            "kong-metrics-exporter: 2 lines dropped: malformed, the first where a label \
+             name or } was expected at byte 3 of: x{ 1",
+            "kong-metrics-exporter: 1 line dropped: repeated_type",
         ]
     );
     assert_eq!(enriched(&["--strict"], input.as_bytes()).0, 1);
@@ -141,11 +142,15 @@ fn enrich_leaves_out_what_it_cannot_read_and_says_so() {
 
 #[test]
 fn enrich_refuses_what_is_no_exposition() {
-    for input in ["<html></html>\n", "{\"message\":\"Not found\"}\n", "{\"message\":\"Not found\"}"]
-    {
-        let (code, out, err) = enriched(&[], input.as_bytes());
-        let expected = "kong-metrics-exporter: the input is no exposition\n";
-        assert_eq!((code, out.as_str(), err.as_str()), (1, "", expected));
+    let html = "a metric name was expected at byte 0 of: <html></html>";
+    let json = r#", or } was expected at byte 10 of: {\"message\":\"Not found\"}"#;
+    for (input, place) in [
+        ("<html></html>\n", html),
+        ("{\"message\":\"Not found\"}\n", json),
+        ("{\"message\":\"Not found\"}", json),
+    ] {
+        let expected = format!("kong-metrics-exporter: the input is no exposition: {place}\n");
+        assert_eq!(enriched(&[], input.as_bytes()), (1, String::new(), expected));
     }
 }
 

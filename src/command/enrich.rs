@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::args::{self, Enrich};
 use crate::mapping::Snapshot;
 use crate::metrics::Metrics;
+use crate::rewrite::stats::Drop;
 use crate::rewrite::{FamilyFilter, LabelNames, Memo, Reason, Rewriter, Selection, Stats, Verdict};
 use crate::source::{self, Source};
 use crate::telemetry::Chain;
@@ -26,8 +27,8 @@ enum Error {
     Read(#[source] io::Error),
     #[error("cannot write the output")]
     Write(#[source] io::Error),
-    #[error("the input is no exposition")]
-    NotMetrics,
+    #[error("the input is no exposition{}", place(": ", .0.as_ref()))]
+    NotMetrics(Option<Drop>),
 }
 
 /// 0, or 1 if input or output failed or, with `--strict`, if a line was lost.
@@ -114,27 +115,40 @@ fn stream(
         };
         rewriter.push(chunk.get(..read).unwrap_or_default(), &mut out);
         if rewriter.verdict() == Verdict::SomethingElse {
-            return Err(Error::NotMetrics);
+            return Err(Error::NotMetrics(rewriter.into_parts().1.first_drop));
         }
         output.write_all(&out).map_err(Error::Write)?;
         out.clear();
     }
     rewriter.finish(&mut out);
     if rewriter.verdict() == Verdict::SomethingElse {
-        return Err(Error::NotMetrics);
+        return Err(Error::NotMetrics(rewriter.into_parts().1.first_drop));
     }
     output.write_all(&out).map_err(Error::Write)?;
     Ok(rewriter.into_parts().1)
 }
 
-/// One line on stderr for each reason that lines were dropped for.
+/// On stderr, how many lines were dropped for each reason, and the first that was lost.
 fn tell(stats: &Stats) {
     for reason in Reason::ALL {
-        match stats.dropped_for(reason) {
-            0 => {}
-            lines => eprintln!("kong-metrics-exporter: {lines} lines dropped: {}", reason.as_str()),
-        }
+        let lines = match stats.dropped_for(reason) {
+            0 => continue,
+            1 => "1 line".to_owned(),
+            lines => format!("{lines} lines"),
+        };
+        let drop = stats.first_drop.as_ref().filter(|drop| drop.reason == reason);
+        eprintln!(
+            "kong-metrics-exporter: {lines} dropped: {}{}",
+            reason.as_str(),
+            place(", the first where ", drop)
+        );
     }
+}
+
+fn place(before: &str, drop: Option<&Drop>) -> String {
+    drop.map_or_else(String::new, |Drop { at, expected, excerpt, .. }| {
+        format!("{before}{expected} was expected at byte {at} of: {excerpt}")
+    })
 }
 
 /// As a sidecar reads.

@@ -213,7 +213,8 @@ impl Shared {
         match self.record.note_outcome(Some(reason)) {
             Change::Trouble => {
                 let uri = &self.config.kong_uri;
-                tracing::warn!(%error, reason, %uri, "kong gives no metrics");
+                let first = stats.first_drop.as_ref().map(ToString::to_string);
+                tracing::warn!(%error, reason, first, %uri, "kong gives no metrics");
             }
             Change::None | Change::Well => {
                 tracing::debug!(%error, reason, "kong gives no metrics, still");

@@ -35,8 +35,10 @@ pub(super) async fn run(
     let ending = async {
         let delay = shutdown.await;
         shared.drain();
-        tracing::info!(?delay, "shutting down, still answering");
-        sleep(delay).await;
+        if !delay.is_zero() {
+            tracing::info!(?delay, "shutting down, still answering");
+            sleep(delay).await;
+        }
     };
     tokio::select! {
         () = accept_all(shared, &listeners, &connections) => {}
