@@ -6,10 +6,12 @@
 #   PEERS_GO=PATH    the program of the contestants in Go; without it their rows are missing
 #   BINARY=PATH      a built kong-metrics-exporter; otherwise one is built with --profile dist
 #   FRAMING=length   Kong's part answers with Content-Length; otherwise in chunks, as Kong does
+#   ROUNDS=N         turns of each server; by size otherwise
 #   RECORD=1         adds the tables to benches/results
 #
 # Needs nginx and curl. An nginx plays Kong's part; its CPU time is not counted. Each server runs on
-# one core, Kong's part and the client on the other; servers take turns, a few GETs each.
+# one core, Kong's part and the client on the other; servers take turns, a few GETs each. The best of
+# its turns counts: what else runs on the machine only adds to them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sizes=("$@")
@@ -92,13 +94,14 @@ mkdir "$work/kong"
 start kong "${other[@]}" "$nginx" -c "$work/kong.conf" -p "$work"
 answers kong "$kong_port"
 
-# cpu_ticks PID: sets user and system, of all its threads, in ticks of 10 ms
-cpu_ticks() {
+# cpu PID: sets total, in nanoseconds, and kernel, in ticks of 10 ms, of all its threads
+cpu() {
     local stat
+    total=$(awk '{ sum += $1 } END { printf "%.0f", sum }' "/proc/$1/task/"*/schedstat)
     stat=$(<"/proc/$1/stat")
     # shellcheck disable=SC2086 # to be split
     set -- ${stat##*) }
-    user=${12} system=${13}
+    kernel=${13}
 }
 status_kib() { awk -v key="$2:" '$1 == key { print $2 }' "/proc/$1/status"; }
 
@@ -112,6 +115,7 @@ get() {
     "${other[@]}" curl -s --fail -H "Accept-Encoding: $encoding" -K "$work/gets" \
         -w '%{time_starttransfer} %{time_total} %{size_download}\n' >>"$work/$name-$encoding.times"
 }
+least() { sort -g | sed -n 1p; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
 out=$work/table.md
@@ -130,7 +134,8 @@ exec 3>&1
 for size in "${sizes[@]}"; do
     eval "$("$bench" --size "$size" --files)" # sets body, mapping, table, machine, results
     ln -sf "$(realpath "$body")" "$work/kong/metrics"
-    case $size in 1m) gets=50 rounds=6 ;; 30m) gets=4 rounds=6 ;; *) gets=1 rounds=4 ;; esac
+    case $size in 1m) gets=50 rounds=8 ;; 30m) gets=3 rounds=12 ;; *) gets=1 rounds=8 ;; esac
+    rounds=${ROUNDS:-$rounds}
 
     declare -A urls=()
     names=(sidecar proxy_pass)
@@ -146,7 +151,7 @@ for size in "${sizes[@]}"; do
         urls[go-scan]=http://127.0.0.1:$((port + 2))/metrics
         urls[go-expfmt]=http://127.0.0.1:$((port + 3))/metrics
     fi
-    declare -A idle=() peak=() users=() systems=() count=()
+    declare -A idle=() peak=() kernels=() count=()
     for name in "${names[@]}"; do
         answers "$name" "$(echo "${urls[$name]}" | sed 's/.*:\([0-9]*\).*/\1/')"
         idle[$name]=$(status_kib "${pids[$name]}" VmRSS)
@@ -161,11 +166,13 @@ for size in "${sizes[@]}"; do
                     n=$(((gets + 3) / 4))
                 fi
                 key=$name-$encoding
-                cpu_ticks "${pids[$name]}"
-                users[$key]=$((${users[$key]:-0} - user)) systems[$key]=$((${systems[$key]:-0} - system))
+                cpu "${pids[$name]}"
+                before=$total
+                kernels[$key]=$((${kernels[$key]:-0} - kernel))
                 get "$name" "$n" "$encoding"
-                cpu_ticks "${pids[$name]}"
-                users[$key]=$((${users[$key]} + user)) systems[$key]=$((${systems[$key]} + system))
+                cpu "${pids[$name]}"
+                kernels[$key]=$((${kernels[$key]} + kernel))
+                echo "$before $total $n" | awk '{ printf "%.4f\n", ($2 - $1) / 1e6 / $3 }' >>"$work/$key.cpu"
                 count[$key]=$((${count[$key]:-0} + n))
             done
         done
@@ -177,29 +184,31 @@ for size in "${sizes[@]}"; do
         echo
         echo "### $size: $(stat -c %s "$body") bytes from Kong's part"
         echo
-        echo "| | CPU ms a GET | of it in the kernel | x proxy_pass | first byte ms, median | whole ms, median | bytes out | RSS idle MiB | peak MiB |"
-        echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+        echo "| | CPU ms a GET, best | median | x proxy_pass | in the kernel | ns a byte in and out | first byte ms, median | best | whole ms, median | bytes out | RSS idle MiB | peak MiB |"
+        echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
         for encoding in identity gzip; do
             for name in "${names[@]}"; do
                 key=$name-$encoding
-                base=proxy_pass-$encoding
-                awk -v name="$name, $encoding" -v user="${users[$key]}" -v system_="${systems[$key]}" \
-                    -v n="${count[$key]}" -v base=$((${users[$base]} + ${systems[$base]})) \
-                    -v base_n="${count[$base]}" \
+                awk -v name="$name, $encoding" \
+                    -v best="$(least <"$work/$key.cpu")" -v median="$(median <"$work/$key.cpu")" \
+                    -v base="$(least <"$work/proxy_pass-$encoding.cpu")" \
+                    -v kernel="${kernels[$key]}" -v n="${count[$key]}" \
+                    -v all="$(awk -v n="${count[$key]}" '{ sum += $1 } END { print sum / NR * n }' "$work/$key.cpu")" \
                     -v first="$(cut -d' ' -f1 "$work/$key.times" | median)" \
-                    -v total="$(cut -d' ' -f2 "$work/$key.times" | median)" \
-                    -v bytes="$(cut -d' ' -f3 "$work/$key.times" | tail -n 1)" \
+                    -v first_best="$(cut -d' ' -f1 "$work/$key.times" | least)" \
+                    -v whole="$(cut -d' ' -f2 "$work/$key.times" | median)" \
+                    -v in_="$(stat -c %s "$body")" \
+                    -v out="$(cut -d' ' -f3 "$work/$key.times" | tail -n 1)" \
                     -v idle="${idle[$name]}" -v peak="${peak[$name-$encoding]}" 'BEGIN {
-                        ms = (user + system_) * 10 / n; base_ms = base * 10 / base_n
-                        ratio = base_ms > 0 ? sprintf("%.2f", ms / base_ms) : "-"
-                        printf "| %s | %.2f | %.2f | %s | %.2f | %.2f | %d | %.1f | %.1f |\n", name, ms, system_ * 10 / n, ratio,
-                            first * 1000, total * 1000, bytes, idle / 1024, peak / 1024
+                        printf "| %s | %.2f | %.2f | %.2f | %.0f %% | %.2f | %.2f | %.2f | %.2f | %d | %.1f | %.1f |\n",
+                            name, best, median, best / base, kernel * 1000 / all, best * 1e6 / (in_ + out),
+                            first * 1000, first_best * 1000, whole * 1000, out, idle / 1024, peak / 1024
                     }'
             done
         done
     } >>"$out"
     for name in "${names[@]}"; do stop "$name"; done
-    rm -f "$work"/*.times
+    rm -f "$work"/*.times "$work"/*.cpu
 done
 
 # From the start of the process to the first byte of its first answer, ten times.
