@@ -7,6 +7,7 @@ mod controller;
 mod explain;
 mod kubernetes;
 mod objects;
+mod plan;
 mod publish;
 mod render;
 mod resolve;
@@ -33,6 +34,7 @@ pub use controller::Controller;
 pub use explain::{Explain, Form};
 pub use kubernetes::Kubernetes;
 pub use objects::Objects;
+pub use plan::{Plan, Shown};
 pub use publish::Publish;
 pub use render::Render;
 pub use resolve::{Output, Resolve};
@@ -62,6 +64,8 @@ pub enum Command {
     Resolve(Box<Resolve>),
     /// Tell what maps to what, by which rule, and why not, from manifests or the cluster
     Explain(Box<Explain>),
+    /// Show what the controller would write for these manifests, and why
+    Plan(Box<Plan>),
     /// Print the sidecar as YAML, in what makes Kong's pods
     Render(Box<Render>),
     /// Show the sidecar at work in front of a make-believe Kong, on this host alone
@@ -129,7 +133,7 @@ pub struct Demo {
 #[command(next_help_heading = "Mapping")]
 pub struct Mapping {
     /// What tells which Services stand behind a Kong service: none (names alone), file:PATH (a
-    /// mapping file), dir:PATH (mounted shards of `publish`) or published[:NAME] (the same, watched)
+    /// mapping file), dir:PATH (mounted shards of `publish`) or published:NAME (the same, watched)
     #[arg(
         long = "mapping",
         env = "KONG_METRICS_EXPORTER_MAPPING",
@@ -263,6 +267,7 @@ pub fn parse_from(
         Command::Publish(_) => {}
         Command::Resolve(resolve) => resolve.objects.required()?,
         Command::Explain(explain) => drop(explain.subject()?),
+        Command::Plan(_) => {}
         Command::Render(render) => drop(render.settings()?),
         Command::Demo(_) => {}
     }

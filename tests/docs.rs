@@ -96,7 +96,15 @@ fn metrics_and_flags_that_are_mentioned_exist() {
     let foreign = ["release", "bench", "test", "lib", "smoke", "record", "size", "order", "check"];
     let foreign: BTreeSet<_> = foreign
         .into_iter()
-        .chain(["all-targets", "no-deps", "profile", "locked", "path", "push"])
+        .chain([
+            "all-targets",
+            "no-deps",
+            "profile",
+            "locked",
+            "path",
+            "push",
+            "enable-controller-controlplaneextensions",
+        ])
         .collect();
     let metric = Regex::new(r"\bkong_exporter_[a-z_]+[a-z]").unwrap();
     let flag = Regex::new(r"(?:^|[\s`(])--([a-z][a-z.-]*[a-z])").unwrap();

@@ -5,6 +5,7 @@ mod enrich;
 mod explain;
 mod mapping;
 mod objects;
+mod plan;
 mod publish;
 mod render;
 mod resolve;
@@ -23,6 +24,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Publish(arguments)) => publish::run(&arguments),
         Ok(Command::Resolve(arguments)) => resolve::run(&arguments),
         Ok(Command::Explain(arguments)) => explain::run(&arguments),
+        Ok(Command::Plan(arguments)) => plan::run(&arguments),
         Ok(Command::Render(arguments)) => render::run(&arguments),
         Ok(Command::Demo(arguments)) => demo::run(&arguments),
         Err(code) => code,

@@ -61,7 +61,7 @@ pub(super) fn tell_skipped(read: usize, skipped: &BTreeMap<String, usize>) {
 }
 
 /// The texts at a path: of the file, of standard input for `-`, or of a folder's files.
-fn texts(path: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+pub(super) fn texts(path: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         |source| Error::Read { path, source }

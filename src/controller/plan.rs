@@ -144,7 +144,7 @@ impl Draft<'_> {
         let used: BTreeSet<_> = self.scene.used().into_keys().cloned().collect();
         let counting: BTreeSet<_> =
             self.scene.placement.extensions.iter().map(|placed| &placed.extension.key).collect();
-        for (key, metadata, _) in
+        for (key, metadata, extension) in
             self.scene.view.extensions().filter(|(key, ..)| !used.contains(*key))
         {
             let mut change = Map::new();
@@ -163,9 +163,17 @@ impl Draft<'_> {
             let plugin = plugin::key_for(key);
             let mut needs = self.naming(edits, &plugin);
             needs.extend(self.indices(|write| write.object == plugin));
+            // What was told goes first: the rest says that there is something to be undone, and is
+            // checked against a version that this changes. It is left to the next plan.
+            let is_told = !counting.contains(key) && extension.status.control_plane_ref.is_some();
+            let request = if is_told && metadata.deletion_timestamp.is_none() {
+                Request::PatchStatus(json!({"status": {"controlPlaneRef": null}}))
+            } else {
+                Request::Patch(json!({"metadata": change}))
+            };
             self.writes.push(Write {
                 object: key.clone(),
-                request: Request::Patch(json!({"metadata": change})),
+                request,
                 version: Some(Version::of(metadata)),
                 needs,
                 reason: "all is undone",

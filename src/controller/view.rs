@@ -55,8 +55,10 @@ pub struct Version {
 }
 
 impl View {
-    /// A view of no objects. `settings` say how Kong's controller is set up.
+    /// A view of no objects. `settings` say how Kong's controller is set up; the routes of all
+    /// Gateways count, because a Service that is alone on one may share a Kong service on another.
     pub fn new(settings: Settings) -> Self {
+        let settings = Settings { gateways: BTreeSet::new(), ..settings };
         Self {
             index: Index::new(settings),
             extensions: BTreeMap::new(),

@@ -151,7 +151,11 @@ impl World {
         let mut objects = self.objects.clone();
         for value in objects.values_mut() {
             json_patch::merge(value, &json!({"metadata": {"resourceVersion": null, "uid": null}}));
-            // Whether there are no annotations or none left is the same.
+            // Whether there are no annotations, or nothing to tell, or none left is the same.
+            if value.get("status").and_then(Value::as_object).is_some_and(serde_json::Map::is_empty)
+            {
+                value.as_object_mut().unwrap().remove("status");
+            }
             if let Some(metadata) = value["metadata"].as_object_mut() {
                 metadata.retain(|_, value| !value.as_object().is_some_and(|map| map.is_empty()));
             }

@@ -1,0 +1,196 @@
+//! `plan`: manifests in, what the controller would write out, offline.
+//!
+//! The writes go to standard output, in their order or as the objects that come of them; what becomes
+//! of each Service is told on standard error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::args::{self, Shown};
+use crate::command::objects;
+use crate::controller::placement::{Placed, spell};
+use crate::controller::{View, Write, plan};
+use crate::kubernetes::manifest::Manifests;
+use crate::kubernetes::{Key, ObjectKind};
+use crate::telemetry::Chain;
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Objects(#[from] objects::Error),
+    #[error("{}: {message}", path.display())]
+    Whole { path: PathBuf, message: String },
+    #[error("cannot print an object")]
+    Print(#[source] serde_saphyr::ser::Error),
+    #[error("cannot write the output")]
+    Write(#[source] io::Error),
+}
+
+/// 0, or 1 if an input cannot be read in full.
+pub(super) fn run(arguments: &args::Plan) -> ExitCode {
+    match show(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kong-metrics-exporter: {}", Chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(arguments: &args::Plan) -> Result<(), Error> {
+    let (mut manifests, mut inputs) = (Manifests::default(), Vec::new());
+    for path in &arguments.objects.paths {
+        for (path, text) in objects::texts(path)? {
+            let read = manifests.read(&text, arguments.objects.defaults());
+            read.map_err(|error| objects::Error::Manifest { path: path.clone(), error })?;
+            inputs.push((path, text));
+        }
+    }
+    let mut view = View::new(arguments.settings());
+    manifests.objects.into_iter().for_each(|object| view.apply(object));
+    let plan = plan(&view, &arguments.options());
+
+    let touched: BTreeSet<_> = plan.writes.iter().map(|write| &write.object).collect();
+    let mut whole_objects = BTreeMap::new();
+    for (path, text) in &inputs {
+        let whole = whole(text).map_err(|message| Error::Whole { path: path.clone(), message })?;
+        let keyed = whole.into_iter().filter_map(|value| Some((key_of(&value)?, value)));
+        whole_objects.extend(keyed.filter(|(key, _)| touched.contains(key)));
+    }
+    let printed = match arguments.output {
+        Shown::Diff => diff(&plan.writes, &mut whole_objects),
+        Shown::Objects => afterwards(&plan.writes, &mut whole_objects)?,
+    };
+    io::stdout().lock().write_all(printed.as_bytes()).map_err(Error::Write)?;
+    plan.extensions.iter().for_each(tell);
+    Ok(())
+}
+
+fn tell(placed: &Placed) {
+    let extension = spell(&placed.extension.key);
+    for problem in &placed.extension.problems {
+        eprintln!("kong-metrics-exporter: {extension}: {problem}");
+    }
+    for (service, outcome) in &placed.services {
+        let (service, state, reason) = (spell(service), outcome.state.as_str(), &outcome.reason);
+        let because = if reason.is_empty() { "" } else { ": " };
+        eprintln!("kong-metrics-exporter: {extension}: {service} is {state}{because}{reason}");
+    }
+}
+
+/// Each write, and the values that it changes.
+fn diff(writes: &[Write], objects: &mut BTreeMap<Key, Value>) -> String {
+    let mut text = String::new();
+    for write in writes {
+        let before = objects.get(&write.object).cloned();
+        let after = write.after(before.as_ref());
+        text += &format!("# {} {}: {}\n", write.verb(), spell(&write.object), write.reason);
+        let (old, new) = (leaves(before.as_ref()), leaves(after.as_ref()));
+        if after.is_some() {
+            let paths: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+            for path in paths.into_iter().filter(|path| old.get(*path) != new.get(*path)) {
+                for (sign, side) in [('-', &old), ('+', &new)] {
+                    if let Some(value) = side.get(path) {
+                        text += &format!("{sign} {path}: {value}\n");
+                    }
+                }
+            }
+        }
+        match after {
+            Some(after) => drop(objects.insert(write.object.clone(), after)),
+            None => drop(objects.remove(&write.object)),
+        }
+    }
+    text
+}
+
+/// The objects that have been written to and are still there.
+fn afterwards(writes: &[Write], objects: &mut BTreeMap<Key, Value>) -> Result<String, Error> {
+    let mut deleted = String::new();
+    let mut touched = BTreeSet::new();
+    for write in writes {
+        match write.after(objects.get(&write.object)) {
+            Some(after) => {
+                objects.insert(write.object.clone(), after);
+                touched.insert(&write.object);
+            }
+            None => {
+                objects.remove(&write.object);
+                touched.remove(&write.object);
+                deleted += &format!("# deleted: {}\n", spell(&write.object));
+            }
+        }
+    }
+    let mut text = deleted;
+    for object in touched.into_iter().filter_map(|key| objects.get(key)) {
+        text += "---\n";
+        text += &serde_saphyr::to_string(object).map_err(Error::Print)?;
+    }
+    Ok(text)
+}
+
+/// The values of an object by their paths: `metadata.annotations[konghq.com/plugins]`.
+fn leaves(value: Option<&Value>) -> BTreeMap<String, String> {
+    fn walk(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                for (key, value) in map {
+                    let is_plain = key.chars().all(|c| c.is_alphanumeric() || c == '_');
+                    let path = match (path, is_plain) {
+                        ("", _) => key.clone(),
+                        (path, true) => format!("{path}.{key}"),
+                        (path, false) => format!("{path}[{key}]"),
+                    };
+                    walk(&path, value, leaves);
+                }
+            }
+            value => drop(leaves.insert(path.to_owned(), value.to_string())),
+        }
+    }
+    let mut all = BTreeMap::new();
+    value.into_iter().for_each(|value| walk("", value, &mut all));
+    all
+}
+
+/// The whole objects of a text, those of lists one by one.
+fn whole(text: &str) -> Result<Vec<Value>, String> {
+    let documents: Vec<Value> = if text.trim_start().starts_with(['{', '[']) {
+        let documents = serde_json::Deserializer::from_str(text).into_iter();
+        documents.collect::<Result<_, _>>().map_err(|error| error.to_string())?
+    } else {
+        serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?
+    };
+    let mut objects = Vec::new();
+    for document in documents {
+        match document {
+            Value::Array(items) => objects.extend(items),
+            Value::Object(mut list) if list.get("items").is_some_and(Value::is_array) => {
+                if let Some(Value::Array(items)) = list.remove("items") {
+                    objects.extend(items);
+                }
+            }
+            object => objects.push(object),
+        }
+    }
+    Ok(objects)
+}
+
+fn key_of(object: &Value) -> Option<Key> {
+    let text = |value: &'_ Value| value.as_str().map(str::to_owned);
+    let kind = ObjectKind::of(&text(object.get("apiVersion")?)?, &text(object.get("kind")?)?)?;
+    let metadata = object.get("metadata")?;
+    let namespace = metadata.get("namespace").and_then(text).unwrap_or_default();
+    let namespace = match namespace.as_str() {
+        _ if !kind.is_namespaced() => "",
+        "" => "default",
+        namespace => namespace,
+    };
+    Some(Key::new(kind, namespace, &text(metadata.get("name")?)?))
+}
