@@ -153,6 +153,14 @@ impl Watches {
         self.served.is_some() && self.followed.iter().all(is_settled)
     }
 
+    /// Whether the server refuses what is required, so that this may never settle.
+    pub fn is_refused(&self) -> bool {
+        let is_refused = |(id, one): (&Id, &Followed)| {
+            one.progress.is_refused && self.scope.required.contains(&id.kind)
+        };
+        self.followed.iter().any(is_refused)
+    }
+
     fn take(&mut self, id: &Arc<Id>, event: Event<Object>) {
         let Some(one) = self.followed.get_mut(&**id) else { return };
         let Followed { progress, unreadable, .. } = one;

@@ -4,6 +4,7 @@
 //! A cluster is read once, as `--mapping=watch` reads it at its start, and by the same rules.
 
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use tokio::runtime::Builder;
 use crate::args::{self, Explain, Form};
 use crate::cluster::board::Board;
 use crate::cluster::client;
-use crate::cluster::trouble::Reason;
 use crate::command::objects;
 use crate::resolve::Index;
 use crate::resolve::explain::{Subject, explain};
@@ -31,6 +31,8 @@ enum Error {
     Connect(#[from] client::Error),
     #[error("the API server has not listed everything within {}: {missing}", format_duration(*.timeout))]
     Late { timeout: Duration, missing: String },
+    #[error("the API server refuses what is needed: {missing}")]
+    Refused { missing: String },
     #[error("cannot print the explanation")]
     Print(#[from] serde_json::Error),
     #[error("cannot write the output")]
@@ -78,19 +80,10 @@ fn print(arguments: &Explain, subject: &Subject) -> Result<bool, Error> {
 async fn of_cluster(arguments: &Explain) -> Result<Index, Error> {
     let client = client::connect(&arguments.kubernetes.access()).await?;
     let (config, board) = (arguments.watch.config(), Board::default());
-    let reading = watch::once(client, &config, board.clone());
-    tokio::time::timeout(arguments.timeout, reading).await.map_err(|_| {
-        let watches = board.watches();
-        let late = watches.iter().filter(|(_, status)| !status.is_open);
-        let late = late.map(|(id, status)| {
-            let trouble = status.trouble.map_or("no answer yet", Reason::as_str);
-            format!("{} ({trouble})", id.kind.as_str())
-        });
-        let mut late: Vec<_> = late.collect();
-        if watches.is_empty() {
-            let trouble = board.discovery_trouble().map_or("no answer yet", Reason::as_str);
-            late.push(format!("which kinds there are ({trouble})"));
-        }
-        Error::Late { timeout: arguments.timeout, missing: late.join(", ") }
-    })
+    let mut reading = pin!(watch::once(client, &config, board.clone()));
+    match tokio::time::timeout(arguments.timeout, &mut reading).await {
+        Ok(Ok(index)) => Ok(index),
+        Ok(Err(missing)) => Err(Error::Refused { missing }),
+        Err(_) => Err(Error::Late { timeout: arguments.timeout, missing: watch::missing(&board) }),
+    }
 }

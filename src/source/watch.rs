@@ -15,6 +15,7 @@ use kube::Client;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::cluster::board::Board;
+use crate::cluster::trouble::Reason;
 use crate::cluster::watches::{Options, Scope, Update, Watches};
 use crate::kubernetes::ObjectKind;
 use crate::mapping::{Current, Snapshot};
@@ -54,15 +55,36 @@ pub async fn follow(client: Client, config: Config, current: Current, board: Boa
 }
 
 /// The index of all that is there, as soon as everything has been listed.
-pub async fn once(client: Client, config: &Config, board: Board) -> Index {
-    let mut watches = Watches::new(client, config.scope(), config.options.clone(), board);
+///
+/// # Errors
+/// As soon as the server refuses what the index cannot be made without: what that is.
+pub async fn once(client: Client, config: &Config, board: Board) -> Result<Index, String> {
+    let options = config.options.clone();
+    let mut watches = Watches::new(client, config.scope(), options, board.clone());
     let mut gather = Gather::new(config.settings.clone());
     loop {
         gather.take(watches.next().await);
         if watches.is_settled() {
-            return gather.into_index();
+            return Ok(gather.into_index());
+        }
+        if watches.is_refused() {
+            return Err(missing(&board));
         }
     }
+}
+
+/// What has not been listed, and why.
+pub fn missing(board: &Board) -> String {
+    let watches = board.watches();
+    if watches.is_empty() {
+        let trouble = board.discovery_trouble().map_or("no answer yet", Reason::as_str);
+        return format!("which kinds there are ({trouble})");
+    }
+    let missing = watches.iter().filter(|(_, status)| !status.is_open).map(|(id, status)| {
+        let trouble = status.trouble.map_or("no answer yet", Reason::as_str);
+        format!("{} ({trouble})", id.kind.as_str())
+    });
+    missing.collect::<Vec<_>>().join(", ")
 }
 
 impl Config {
