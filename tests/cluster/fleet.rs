@@ -66,7 +66,13 @@ async fn watching_costs_what_it_says(cluster: Cluster) {
     let status = json!({"status": {"parents": [{
         "controllerName": "example.com/kong",
         "parentRef": {"name": "kong"},
-        "conditions": [],
+        "conditions": [{
+            "type": "Accepted",
+            "status": "True",
+            "reason": "Accepted",
+            "message": "",
+            "lastTransitionTime": "2026-11-26T00:00:00Z",
+        }],
     }]}});
     api.patch_status(&last, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
