@@ -25,7 +25,7 @@ pub(crate) struct Files {
 impl Files {
     /// Where the files of a body of this name lie.
     pub(crate) fn named(stem: &str) -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let directory = Path::new(FOLDER);
         Self {
             body: directory.join(format!("{stem}.txt")),
             mapping: directory.join("mapping.json"),
@@ -36,7 +36,7 @@ impl Files {
     /// Writes them. One mapping for every size: 5,000 services, of which a body has the first ones.
     pub(crate) fn write(stem: &str, load: &Load, order: Order) -> Result<Self, Error> {
         let files = Self::named(stem);
-        fs::create_dir_all(env!("CARGO_TARGET_TMPDIR"))?;
+        fs::create_dir_all(FOLDER)?;
         let mut out = BufWriter::new(File::create(&files.body)?);
         load.print(order, true, &mut out)?;
         out.flush()?;
@@ -89,3 +89,6 @@ impl fmt::Display for Files {
         writeln!(f, "table='{}'", self.table.display())
     }
 }
+
+/// Of their own: tests write a `mapping.json` too, and a bench that takes theirs measures nothing.
+const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/bench");
