@@ -441,4 +441,19 @@ mod tests {
         assert_eq!(snapshot.len(), 1, "its Service is three bytes longer");
         assert_eq!(found(&snapshot, "a"), Some(("of-a", Tier::Exact)));
     }
+
+    #[test]
+    fn a_name_that_thousands_of_routes_make_has_them_all() {
+        let owner = |number: u32| Owner {
+            kind: Kind::HTTPRoute,
+            namespace: format!("münchen-{}", number % 7),
+            name: format!("route-{number}"),
+            rule: Some(number),
+        };
+        let owners: Vec<_> = (0..5_000).map(owner).collect();
+        let entry = Entry { backends: Vec::new(), owners: owners.clone() };
+        let snapshot: Snapshot = [("a".to_owned(), entry)].into_iter().collect();
+        let (found, _) = snapshot.find(Label::Service, "a").unwrap();
+        assert!(found.owners.iter().copied().eq(owners.iter().map(Owner::borrow)));
+    }
 }
