@@ -215,6 +215,16 @@ async fn a_server_that_comes_back_is_not_listed_again() {
 }
 
 #[tokio::test]
+async fn a_watch_on_which_nothing_comes_is_opened_again_and_that_is_no_failure() {
+    let (api, mut things) = two(Options { silence: Duration::from_millis(50), ..options() }).await;
+    expect(&mut things, &["alive", "alive"]).await;
+    put(&api, "c", 3);
+    until(&mut things, "now c 3").await;
+    let lists = api.requests().iter().filter(|request| request.contains("limit=")).count();
+    assert_eq!(lists, 1, "{:?}", api.requests());
+}
+
+#[tokio::test]
 async fn a_connection_that_swallows_everything_is_noticed() {
     let silence = Duration::from_millis(300);
     let (api, mut things) = two(Options { silence, answer: silence, ..options() }).await;

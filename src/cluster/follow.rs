@@ -6,8 +6,9 @@
 //! watch is open again, so in a quiet cluster nobody could tell a good watch from a dead one; and
 //! one object that cannot be read would be an error of the whole list, for ever.
 //!
-//! A connection that is silently dead is noticed after [`Options::silence`]: API servers send a
-//! bookmark about once a minute.
+//! A connection that is silently dead is given up after [`Options::silence`], and the watch opened
+//! anew; only if that fails is it told. API servers send a bookmark about once a minute, but promise
+//! none, and for a kind that has not changed since they started there may be none for ten minutes.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -104,7 +105,7 @@ pub struct Options {
     pub page_size: u32,
     /// By when a page, or the head of a watch's answer, must have come.
     pub answer: Duration,
-    /// After how long without a word a watch counts as dead.
+    /// After how long without a word a watch is opened anew.
     pub silence: Duration,
     /// The pauses after failures.
     pub backoff: ExponentialBuilder,
@@ -275,6 +276,8 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
     async fn watch(&mut self, version: String, mut watch: Watch) -> (State, Option<Failure>) {
         let event = match watch.next(self.options.silence).await {
             Ok(event) => event,
+            // Dead, or a server that has no bookmarks to send: whether it answers will show.
+            Err(Some(Failure::Silent(_))) => return (State::Listed { version }, None),
             Err(failure) => return (State::Listed { version }, failure),
         };
         let version = match event {
