@@ -11,7 +11,7 @@ use kong_metrics_exporter::mapping::shards::{
     Assembly, Error, Plan, Published, contents, plan, read,
 };
 use kong_metrics_exporter::mapping::{
-    Backend, Entry, Kind, Label, Owner, Port, Snapshot, Tier, resolve,
+    Backend, Entry, Kind, Label, Owner, Port, Snapshot, Target, Tier, resolve,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -223,6 +223,36 @@ fn a_name_that_says_itself_is_not_published_and_means_the_same() {
     }
     let upstream = resolve(&read, Label::Upstream, "echo.web.80.svc");
     assert_eq!(upstream.target, resolve(&snapshot, Label::Upstream, "echo.web.80.svc").target);
+}
+
+#[test]
+fn a_name_that_says_itself_from_now_on_keeps_nothing_of_what_it_stood_for() {
+    let name = "httproute.web.svc.web.echo.80.1";
+    let owner =
+        Owner { kind: Kind::HTTPRoute, namespace: "web".into(), name: "r".into(), rule: None };
+    let with = |backends| {
+        let entry = Entry { backends, owners: vec![owner.clone()] };
+        routes(3).into_iter().chain([(name.to_owned(), entry)]).collect::<Snapshot>()
+    };
+    // A route that was there before its Service.
+    let mut shards = packed(&with(Vec::new()), 1);
+    let (mut assembly, snapshot) = assemble(&shards);
+    let target = |snapshot: &Snapshot| {
+        let target = resolve(snapshot, Label::Service, name).target;
+        matches!(target, Target::Service { namespace: "web", service: "echo", .. })
+    };
+    assert!(!target(&snapshot));
+    let echo = Backend {
+        namespace: "web".to_owned(),
+        service: "echo".to_owned(),
+        port: Some(Port::Number(80)),
+        weight: Some(1),
+    };
+    publish(&mut shards, &with(vec![echo]));
+    let outcome = assembly.replace(shards, &snapshot, Instant::now());
+    let snapshot = outcome.snapshot.unwrap();
+    assert!(target(&snapshot), "{:?}", resolve(&snapshot, Label::Service, name));
+    assert_eq!((snapshot.len(), snapshot.retained_len()), (3, 0));
 }
 
 #[test]

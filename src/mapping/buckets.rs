@@ -4,7 +4,7 @@
 //! The one decision: a bucket never changes; what did not change is the same bucket in both. Of
 //! 50,000 names a change makes one bucket of a hundred anew, and a list of some 500 pointers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::iter;
 use std::sync::{Arc, LazyLock};
@@ -75,10 +75,21 @@ impl Buckets {
             return None;
         }
         let left = |bucket: &Arc<Bucket>| match is_over(bucket.oldest, now) {
-            true => Arc::new(bucket.without(now)),
+            true => Arc::new(bucket.only(|_, since| !is_over(since, now))),
             false => Arc::clone(bucket),
         };
         Some(Self::of(self.buckets.iter().map(left).collect()))
+    }
+
+    /// What is left without these names, whether they are there or vanished.
+    pub(crate) fn without(&self, names: &BTreeSet<String>) -> Self {
+        let mut buckets = self.buckets.to_vec();
+        let count = buckets.len();
+        let touched: BTreeSet<_> = names.iter().map(|name| at(hash(name), count)).collect();
+        for (_, bucket) in buckets.iter_mut().enumerate().filter(|(at, _)| touched.contains(at)) {
+            *bucket = Arc::new(bucket.only(|packed, _| !names.contains(packed.name())));
+        }
+        Self::of(buckets)
     }
 
     /// What follows from changes. Of several of one name the last one counts. What is gone keeps the
@@ -172,8 +183,8 @@ impl Bucket {
         exact.chain(self.retained.iter().map(|(packed, since)| (packed, Some(since))))
     }
 
-    fn without(&self, now: Instant) -> Self {
-        let left = self.iter().filter(|(_, since)| !is_over(*since, now));
+    fn only(&self, stays: impl Fn(&Packed<'_>, Since) -> bool) -> Self {
+        let left = self.iter().filter(|(packed, since)| stays(packed, *since));
         let left: Vec<_> =
             left.map(|(packed, since)| (hash(packed.name()), packed, since)).collect();
         Self::of(&left)

@@ -4,6 +4,7 @@
 //! The one decision: a name that vanished keeps its last meaning for an hour ([`RETENTION`]),
 //! because Kong's counters outlive the route. The clock is an argument.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -205,6 +206,11 @@ impl Snapshot {
     #[must_use]
     pub fn forget(&self, now: Instant) -> Option<Self> {
         self.buckets.forget(now).map(|buckets| Self { buckets })
+    }
+
+    /// This state without these names, which are not retained either.
+    pub(crate) fn without(&self, names: &BTreeSet<String>) -> Self {
+        Self { buckets: self.buckets.without(names) }
     }
 
     fn find_any(&self, names: &[&str]) -> Option<(EntryRef<'_>, Tier)> {

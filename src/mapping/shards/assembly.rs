@@ -4,14 +4,17 @@
 //! ConfigMap, a file). Out: the snapshot that follows, which shards were refused and why, and what
 //! is missing. The one decision: what was accepted stays until a later shard says otherwise. A shard
 //! that comes damaged, or vanishes without another one about the same names, changes nothing.
+//!
+//! A name that a shard no longer has may be gone, and then it is retained; or it says by itself what
+//! it stands for now. Which of the two cannot be told, so where it can say so, it is believed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::mapping::Snapshot;
 use crate::mapping::shards::pack::{self, Error, Header, Shard};
-use crate::mapping::shards::{Region, hash};
+use crate::mapping::shards::{Region, hash, may_say_itself};
 use crate::mapping::snapshot::Builder;
+use crate::mapping::{Entry, Snapshot};
 
 /// The shards that are known, without their entries.
 #[derive(Debug, Clone, Default)]
@@ -183,7 +186,11 @@ impl Following {
                     .map(|name| (name.to_owned(), None))
                     .collect();
                 changes.extend(entries.map(|(name, entry)| (name, Some(entry))));
-                *snapshot = snapshot.updated(changes, *now);
+                let is_unsaid = |(name, entry): (&String, &Option<Entry>)| {
+                    (entry.is_none() && may_say_itself(name)).then(|| name.clone())
+                };
+                let unsaid: BTreeSet<_> = changes.iter().filter_map(is_unsaid).collect();
+                *snapshot = snapshot.updated(changes, *now).without(&unsaid);
             }
         }
     }

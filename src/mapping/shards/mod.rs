@@ -184,6 +184,11 @@ fn says_itself<'a>(name: &'a str, entry: &EntryRef<'a>) -> bool {
     matches!(told, Target::Service { .. }) && told == target_of_name(Label::Service, name)
 }
 
+/// Whether there may be an entry that is left out because the name says it.
+fn may_say_itself(name: &str) -> bool {
+    matches!(target_of_name(Label::Service, name), Target::Service { .. })
+}
+
 /// The number of the shard among so many.
 fn slot(hash: u64, count: usize) -> usize {
     let bits = bits(count);

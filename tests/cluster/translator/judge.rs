@@ -1,5 +1,5 @@
-//! Kong's configuration against our mapping: what Kong Ingress Controller pushed, the mapping of the
-//! objects that it was made of, and whose addresses are whose; what does not agree out. The one
+//! Kong's configuration against our mapping: what Kong Ingress Controller pushed, a mapping of the
+//! objects that it was made of, and whose addresses are whose in; what does not agree out. The one
 //! decision: the configuration is believed before the objects are. Targets and tags say what a Kong
 //! service stands for, and the objects only excuse a name that Kong does not have.
 
@@ -24,6 +24,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) book: &'a Book,
     pub(crate) objects: &'a Objects,
     pub(crate) snapshot: &'a Snapshot,
+    /// Whether the mapping leaves out what a name says by itself.
+    pub(crate) is_published: bool,
     /// The names that are left out because annotations disagree.
     pub(crate) dropped: Vec<Dropped>,
 }
@@ -91,11 +93,11 @@ impl Judge<'_> {
     ) -> Result<(), String> {
         let (name, host) = (text(&service["name"]), text(&service["host"]));
         let resolution = resolve(self.snapshot, Label::Service, name);
-        if resolution.tier != Some(Tier::Exact) {
-            return Err(format!("not in the mapping, {resolution:?}"));
-        }
-        let Some((entry, _)) = self.snapshot.find(Label::Service, name) else {
-            return Err("not found".to_owned());
+        let entry = self.snapshot.find(Label::Service, name);
+        let owners = match (resolution.tier, entry) {
+            (Some(Tier::Exact), Some((entry, _))) => Some(entry.owners),
+            (Some(Tier::Decoded), None) if self.is_published => None,
+            (_, entry) => return Err(format!("has {entry:?}, {resolution:?}")),
         };
         let (backends, is_single) = match &resolution.target {
             Target::Service { backends, .. } => (backends, true),
@@ -104,7 +106,7 @@ impl Judge<'_> {
         };
         let shown = self.shown(upstream)?;
         let expected = self.expected(backends);
-        let is_ambiguous = is_shared_by_grpcroutes(&entry.owners);
+        let is_ambiguous = owners.as_ref().is_some_and(|owners| is_shared_by_grpcroutes(owners));
         let targets: BTreeSet<_> = shown.keys().cloned().collect();
         let agree = if is_ambiguous { targets.is_subset(&expected) } else { targets == expected };
         if !agree {
@@ -116,7 +118,12 @@ impl Judge<'_> {
             self.compare_weights(backends, &shown)?;
         }
         let tags = tags_of(service);
-        self.compare_tags(&tags, &resolution.target, &entry.owners)?;
+        match owners {
+            Some(owners) => self.compare_tags(&tags, &resolution.target, &owners)?,
+            // Of a Service, who made it is not told.
+            None if is_single => seen.count(DECODED, 1),
+            None => return Err(format!("is not in the mapping, {resolution:?}")),
+        }
         let by_host = resolve(self.snapshot, Label::Upstream, host);
         if services_of(&by_host.target) != services_of(&resolution.target) {
             return Err(format!("host {host} resolves to {by_host:?}"));
@@ -237,6 +244,14 @@ impl Judge<'_> {
 }
 
 impl Seen {
+    /// Adds what was seen through something.
+    pub(crate) fn add(&mut self, through: &str, seen: &Self) {
+        for what in [COMPARED, DECODED] {
+            let times = seen.0.get(what).copied().unwrap_or_default();
+            self.count(&format!("{through}: {what}"), times);
+        }
+    }
+
     pub(crate) fn count(&mut self, what: &str, times: usize) {
         *self.0.entry(what.to_owned()).or_default() += times;
     }
@@ -292,4 +307,7 @@ pub(super) fn text(value: &Value) -> &str {
 }
 
 /// What [`Seen`] calls the Kong services that agreed.
-const COMPARED: &str = "Kong services compared";
+pub(crate) const COMPARED: &str = "Kong services compared";
+
+/// And those of them whose name was enough.
+pub(crate) const DECODED: &str = "said by the name";

@@ -1,12 +1,13 @@
 //! Against the real translator: a random stream of objects goes through the API server to a real
 //! Kong Ingress Controller, and after each step every Kong service that it has pushed must resolve,
-//! through our own resolver, to what its targets and tags show. README.md says how to run more.
+//! through our resolver, our watch and our published mapping, to what its targets and tags show. README.md says how to run more.
 
 mod book;
 mod controller;
 mod excuses;
 mod fixtures;
 mod judge;
+mod mappings;
 mod others;
 mod random;
 mod routes;

@@ -15,13 +15,14 @@ use kong_metrics_exporter::mapping::Snapshot;
 use kong_metrics_exporter::resolve::{self, Index, Settings, Switch};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Flavor;
 use super::book::{Book, SHAPES};
 use super::controller::Controller;
 use super::fixtures::{CONTROLLER, KINDS, Setup, kong, marker_object, setup_objects};
 use super::judge::{Judge, Objects, Seen};
+use super::mappings::Mappings;
 use super::stream::{Change, Stream, key_of};
 use crate::admin::{Admin, Push, entries};
 use crate::harness::{APISERVER_ADDRESS, Cluster};
@@ -49,6 +50,7 @@ struct Run<'a> {
     index: Index,
     admin: Admin,
     controller: Controller,
+    mappings: Mappings,
     seen: Seen,
     second_looks: usize,
     folder: PathBuf,
@@ -123,6 +125,7 @@ impl<'a> Run<'a> {
         ];
         let kubeconfig = cluster.plane.pki.kubeconfig("admin", APISERVER_ADDRESS);
         let controller = Controller::start(kic, &kubeconfig, &admin, &folder, &flags);
+        let mappings = Mappings::start(cluster, &setup, flavor, &settings).await;
         let mut run = Self {
             cluster,
             book: Book::new(setup.namespaces.clone()),
@@ -133,6 +136,7 @@ impl<'a> Run<'a> {
             settings,
             admin,
             controller,
+            mappings,
             seen: Seen::default(),
             second_looks: 0,
             folder,
@@ -197,21 +201,15 @@ impl<'a> Run<'a> {
             let push = pushed.borrow_and_update().clone();
             let push = push.filter(|push| has_service(&push.config, &marker));
             if let Some(push) = &push {
-                let judge = Judge {
-                    book: &self.book,
-                    objects: &self.objects,
-                    snapshot: &snapshot,
-                    dropped: self.index.dropped(),
-                };
                 let mut seen = self.seen.clone();
-                differences = judge.differences(&push.config, &mut seen);
+                differences = self.judge(&snapshot, false).differences(&push.config, &mut seen);
                 if differences.is_empty() {
                     seen.count(
                         "configurations refused by Kong",
                         usize::from(!push.refusals.is_empty()),
                     );
                     self.seen = seen;
-                    return Ok(());
+                    return self.compare_mappings(&snapshot, push).await;
                 }
                 self.second_looks += 1;
             }
@@ -224,6 +222,41 @@ impl<'a> Run<'a> {
                 ));
             }
         }
+    }
+
+    /// Waits until the mappings that came through the API server agree with the configuration, too.
+    async fn compare_mappings(&mut self, own: &Snapshot, push: &Push) -> Result<(), String> {
+        let start = Instant::now();
+        for (through, is_published) in [("watch", false), ("published", true)] {
+            let seen = loop {
+                let snapshot = match is_published {
+                    false => self.mappings.watched(),
+                    true => self.mappings.published(),
+                };
+                let mut seen = Seen::default();
+                let judge = self.judge(&snapshot, is_published);
+                let mut differences = judge.differences(&push.config, &mut seen);
+                if !is_published && !snapshot.iter().eq(own.iter()) {
+                    differences.push("it is not what the resolver makes of these objects".into());
+                }
+                if differences.is_empty() {
+                    break seen;
+                }
+                if start.elapsed() > PATIENCE {
+                    self.keep(Some(push));
+                    let folder = self.folder.display();
+                    return Err(format!("{through}: {differences:#?}; see {folder}"));
+                }
+                sleep(Duration::from_millis(20)).await;
+            };
+            self.seen.add(through, &seen);
+        }
+        Ok(())
+    }
+
+    fn judge<'j>(&'j self, snapshot: &'j Snapshot, is_published: bool) -> Judge<'j> {
+        let (book, objects, dropped) = (&self.book, &self.objects, self.index.dropped());
+        Judge { book, objects, snapshot, is_published, dropped }
     }
 
     /// What was taken up from each answer is what lists give.
