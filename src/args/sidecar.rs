@@ -1,5 +1,6 @@
 //! Arguments of `sidecar`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -58,6 +59,16 @@ pub struct Sidecar {
         help_heading = WEB
     )]
     pub listen_addresses: Vec<ListenAddress>,
+
+    /// A file that turns TLS on, in the format of the Prometheus exporters: tls_server_config with
+    /// cert_file, key_file, client_ca_file, client_auth_type, min_version and max_version
+    #[arg(
+        long = "web.config.file",
+        env = "KONG_METRICS_EXPORTER_WEB_CONFIG_FILE",
+        value_name = "PATH",
+        help_heading = WEB
+    )]
+    pub web_config: Option<PathBuf>,
 
     /// The path of the metrics
     #[arg(
@@ -178,6 +189,8 @@ impl Sidecar {
             max_requests: self.max_requests.into(),
             max_connections: self.max_connections.into(),
             gzip_level: self.gzip_level.into(),
+            // From a file, which is read at the start.
+            tls: None,
             labels: self.labels.check()?,
             families: self.families.check()?,
         })

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -11,13 +12,13 @@ use tokio::sync::oneshot;
 
 use crate::args::{self, Sidecar};
 use crate::command::mapping::follow;
-use crate::sidecar::ListenAddress;
+use crate::sidecar::{ListenAddress, Tls};
 use crate::telemetry::{self, Chain};
 
 /// Runs until SIGTERM or SIGINT and then to the end of `--shutdown-delay`; 1 if it cannot start.
 pub(super) fn run(arguments: &Sidecar) -> ExitCode {
     telemetry::start(arguments.logs.format, &arguments.logs.level);
-    let config = match arguments.config() {
+    let mut config = match arguments.config() {
         Ok(config) => config,
         Err(error) => return args::refuse(&error),
     };
@@ -35,6 +36,10 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
     };
     let end = runtime.block_on(async {
         let signals = Signals::new()?;
+        if let Some(path) = &arguments.web_config {
+            config.tls = Tls::read(path)?.map(Arc::new);
+            tracing::info!(path = %path.display(), tls = config.tls.is_some(), "web configuration");
+        }
         let listeners =
             arguments.listen_addresses.iter().map(ListenAddress::bind).collect::<Result<_, _>>()?;
         let (mapping, following) = follow(&source, &arguments.cluster()).await?;

@@ -16,6 +16,8 @@ mod record;
 mod scrape;
 mod serve;
 mod socket;
+mod tls;
+mod web_config;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ use crate::telemetry::Chain;
 pub use kong::Error as KongError;
 pub use listen::{Error as ListenError, ListenAddress};
 pub use pages::FIXED as FIXED_PATHS;
+pub use tls::{Error as TlsError, Tls};
+pub use web_config::Error as WebConfigError;
 
 use kong::Kong;
 use record::{Change, Record};
@@ -57,6 +61,8 @@ pub struct Config {
     pub max_connections: usize,
     /// 0: never; 1 (fast) to 9 (small).
     pub gzip_level: u32,
+    /// TLS for whoever connects; `None` for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
     /// The labels to write.
     pub labels: Arc<LabelNames>,
     /// The families to pass on.
@@ -73,6 +79,7 @@ impl Default for Config {
             max_requests: 8,
             max_connections: 512,
             gzip_level: 1,
+            tls: None,
             labels: Arc::default(),
             families: Arc::default(),
         }

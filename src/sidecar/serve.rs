@@ -121,27 +121,51 @@ fn serve(
         tracing::debug!(%error, "TCP_NODELAY not set");
     }
     let limit = Limit::new();
-    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&limit)));
+    let socket = Socket::new(stream, Arc::clone(&limit));
+    let acceptor = shared.config.tls.as_ref().map(|tls| tls.acceptor());
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
         let limit = Arc::clone(&limit);
         async move { Ok::<_, Infallible>(pages::answer(&shared, &request, peer.ip(), &limit).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+    let http = http();
+    let Some(acceptor) = acceptor else {
+        let connection = http.serve_connection(TokioIo::new(socket), service);
+        tokio::spawn(connected(connections.watch(connection), peer, place));
+        return;
+    };
+    let watcher = connections.watcher();
+    tokio::spawn(async move {
+        let stream = match timeout(HANDSHAKE, acceptor.accept(socket)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, %peer, "no TLS with a client"),
+            Err(_) => return tracing::debug!(%peer, "no TLS with a client in time"),
+        };
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        connected(watcher.watch(connection), peer, place).await;
+    });
+}
+
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
-        .max_header_size(HEAD_BYTES)
-        .serve_connection(socket, service);
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        // Clients that leave, stall or talk nonsense, and answers broken off on purpose: all told
-        // elsewhere where it matters.
-        if let Err(error) = connection.await {
-            tracing::debug!(error = %crate::telemetry::Chain(&error), %peer, "connection ended");
-        }
-        drop(place);
-    });
+        .max_header_size(HEAD_BYTES);
+    http
+}
+
+/// To the end of the connection, which gives its place back.
+async fn connected(
+    connection: impl Future<Output = hyper::Result<()>>,
+    peer: SocketAddr,
+    _place: Option<OwnedSemaphorePermit>,
+) {
+    // Clients that leave, stall or talk nonsense, and answers broken off on purpose: all told
+    // elsewhere where it matters.
+    if let Err(error) = connection.await {
+        tracing::debug!(error = %crate::telemetry::Chain(&error), %peer, "connection ended");
+    }
 }
 
 /// What accept(2) says of a connection that was gone before it was taken.
@@ -157,6 +181,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Longer than a minute, so that a scraper with that interval keeps its connection; also the time
 /// for a request's head.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// For a handshake; a client that has sent nothing by then is not shaking hands.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Of one connection in either direction. hyper's default of 400 KiB cost more CPU and memory.
 const BUFFER_BYTES: usize = 64 * 1024;
