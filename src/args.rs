@@ -3,6 +3,7 @@
 //! Every flag is declared here and below, and nowhere else, each with an environment twin. What is
 //! wrong is refused before anything starts, with the flag's name and exit code 64 (EX_USAGE).
 
+mod control;
 mod controller;
 mod explain;
 mod kubernetes;
@@ -30,6 +31,7 @@ use crate::sidecar::ListenAddress;
 use crate::source::Source;
 use crate::telemetry;
 
+pub use control::Control;
 pub use controller::Controller;
 pub use explain::{Explain, Form};
 pub use kubernetes::Kubernetes;
@@ -58,6 +60,8 @@ pub enum Command {
     Sidecar(Box<Sidecar>),
     /// Write the mapping into ConfigMaps, once for all sidecars of a cluster
     Publish(Box<Publish>),
+    /// Put Kong's prometheus plugin onto what DataPlaneMetricsExtensions select
+    Controller(Box<Control>),
     /// Rewrite one exposition, from FILE or standard input to standard output
     Enrich(Box<Enrich>),
     /// Work out from Kubernetes manifests which Services stand behind which Kong service
@@ -264,7 +268,7 @@ pub fn parse_from(
     match &arguments.command {
         Command::Sidecar(sidecar) => drop(sidecar.config()?),
         Command::Enrich(enrich) => drop(enrich.rules()?),
-        Command::Publish(_) => {}
+        Command::Publish(_) | Command::Controller(_) => {}
         Command::Resolve(resolve) => resolve.objects.required()?,
         Command::Explain(explain) => drop(explain.subject()?),
         Command::Plan(_) => {}

@@ -30,11 +30,10 @@ fn who_watches_may_list_and_watch_the_kinds_that_are_read_and_nothing_else() {
     }
     let beside_them = [
         ("configuration.konghq.com/kongclusterplugins", READ),
-        ("configuration.konghq.com/kongplugins", "create delete get list patch watch"),
+        ("configuration.konghq.com/kongplugins", "create delete list patch watch"),
         ("coordination.k8s.io/leases", "create get update"),
-        ("events.k8s.io/events", "create patch"),
+        ("events.k8s.io/events", "create"),
         ("gateway-operator.konghq.com/dataplanemetricsextensions", READ_AND_MARK),
-        ("gateway-operator.konghq.com/dataplanemetricsextensions/finalizers", "update"),
         ("gateway-operator.konghq.com/dataplanemetricsextensions/status", "patch"),
         ("gateway-operator.konghq.com/gatewayconfigurations", READ),
     ];
@@ -126,4 +125,4 @@ const CONTROLLERS: [ObjectKind; 4] = [
 
 const READ: &str = "list watch";
 /// Besides reading, an annotation is written.
-const READ_AND_MARK: &str = "get list patch watch";
+const READ_AND_MARK: &str = "list patch watch";

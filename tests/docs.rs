@@ -24,9 +24,10 @@ use api::Api;
 use clap::CommandFactory;
 use kong::Kong;
 use kong_metrics_exporter::args::Arguments;
+use kong_metrics_exporter::cluster::board::Board;
 use kong_metrics_exporter::kubernetes::ObjectKind;
 use kong_metrics_exporter::mapping;
-use kong_metrics_exporter::metrics::{Publishing, Reloads};
+use kong_metrics_exporter::metrics::{Controlling, Publishing, Reloads};
 use regex::Regex;
 
 #[test]
@@ -63,11 +64,23 @@ async fn every_metric_is_in_the_table_as_it_is_printed() {
 fn every_metric_of_a_publisher_is_in_its_table_as_it_is_printed() {
     let page = text("docs/metrics.md");
     let (_, page) = page.split_once(PUBLISHERS).unwrap();
+    let (page, _) = page.split_once(CONTROLLERS).unwrap();
     let mut all = Vec::new();
     let metrics = Publishing::new(&["kong".to_owned()], &Reloads::default(), None);
     metrics.append(&mapping::Current::awaiting(), &mut all);
     let own = own(str::from_utf8(&all).unwrap());
     assert_eq!(families(&table_rows(page)), own.families);
+}
+
+#[test]
+fn every_metric_of_a_controller_is_in_its_table_as_it_is_printed() {
+    let page = text("docs/metrics.md");
+    let (_, page) = page.split_once(CONTROLLERS).unwrap();
+    let mut all = Vec::new();
+    Controlling::new(&Board::default()).append(&mut all);
+    let own = own(str::from_utf8(&all).unwrap());
+    let of_controller = own.families.into_iter().filter(|(name, ..)| name.contains("_controller_"));
+    assert_eq!(families(&table_rows(page)), of_controller.collect::<Vec<_>>());
 }
 
 /// Name, type, labels and help of each row that has them.
@@ -345,3 +358,4 @@ fn root() -> &'static Path {
 
 /// Where the publisher's own metrics begin.
 const PUBLISHERS: &str = "\n## Those of `publish`\n";
+const CONTROLLERS: &str = "\n## Those of `controller`\n";

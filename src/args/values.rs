@@ -28,6 +28,11 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("has to be more than zero".to_owned()) } else { Ok(duration) }
 }
 
+/// A span of time that may be nothing: `0s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
+
 /// `--web.telemetry-path`: a plain path that is none of the other pages'.
 pub(super) fn telemetry_path(text: &str) -> Result<String, String> {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);

@@ -75,13 +75,29 @@ pub enum Error {
 /// # Errors
 /// Where a file or variable is missing or not understood; never because of the server.
 pub async fn connect(access: &Access) -> Result<Client, Error> {
+    let config = config(access).await?;
+    let server = config.cluster_url.to_string();
+    let client = make(config)?;
+    tracing::info!(%server, "using this API server");
+    Ok(client)
+}
+
+/// The same, but a request that a busy server puts off is not sent again: for those who have to look
+/// anew before they do.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_for_once(access: &Access) -> Result<Client, Error> {
     let mut config = config(access).await?;
+    config.default_retry = false;
+    make(config)
+}
+
+fn make(mut config: Config) -> Result<Client, Error> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     let server = config.cluster_url.to_string();
     let source = |source| Error::Setup { server: server.clone(), source: Box::new(source) };
-    let client = Client::try_from(config).map_err(source)?;
-    tracing::info!(%server, "using this API server");
-    Ok(client)
+    Client::try_from(config).map_err(source)
 }
 
 /// Whether this process is in a pod that can talk to its API server.

@@ -153,6 +153,11 @@ impl Watches {
         self.served.is_some() && self.followed.iter().all(is_settled)
     }
 
+    /// The version in which a kind is followed; `None` where the server has none that is known.
+    pub fn version(&self, kind: ObjectKind) -> Option<&'static str> {
+        self.served.as_ref()?.get(&kind).copied()
+    }
+
     /// Whether the server refuses what is required, so that this may never settle.
     pub fn is_refused(&self) -> bool {
         let is_refused = |(id, one): (&Id, &Followed)| {

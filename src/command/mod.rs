@@ -1,5 +1,6 @@
 //! The commands: checked arguments in, an exit code out. One thin file each.
 
+mod controller;
 mod demo;
 mod enrich;
 mod explain;
@@ -24,6 +25,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Publish(arguments)) => publish::run(&arguments),
         Ok(Command::Resolve(arguments)) => resolve::run(&arguments),
         Ok(Command::Explain(arguments)) => explain::run(&arguments),
+        Ok(Command::Controller(arguments)) => controller::run(&arguments),
         Ok(Command::Plan(arguments)) => plan::run(&arguments),
         Ok(Command::Render(arguments)) => render::run(&arguments),
         Ok(Command::Demo(arguments)) => demo::run(&arguments),

@@ -76,6 +76,19 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::Annotated,
+        Self::RouteAnnotated,
+        Self::SharedBackend,
+        Self::UserManaged,
+        Self::NotFound,
+        Self::Conflict,
+        Self::OptedOut,
+        Self::NoRoute,
+        Self::ManagedByKongOperator,
+    ];
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {

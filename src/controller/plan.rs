@@ -14,7 +14,7 @@ use crate::controller::edit::{Edit, Scene};
 use crate::controller::placement::{self, Placed};
 use crate::controller::status::{self, Event, Status};
 use crate::controller::view::{Version, View};
-use crate::controller::write::{Request, Write};
+use crate::controller::write::{Request, TELL, Write};
 use crate::controller::{Options, keys, operator, plugin};
 use crate::kubernetes::extension::Extension;
 use crate::kubernetes::{Key, ObjectKind};
@@ -201,7 +201,7 @@ impl Draft<'_> {
             };
             if before != Some(text.as_str()) {
                 let patch = json!({"metadata": {"annotations": {keys::STATUS: text}}});
-                self.writes.push(write(Request::Patch(patch), "tell what came of it"));
+                self.writes.push(write(Request::Patch(patch), TELL));
             }
             if let Some(reference) = control_plane_ref(placed, extension) {
                 let patch = json!({"status": {"controlPlaneRef": reference}});

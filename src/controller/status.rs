@@ -10,19 +10,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::controller::placement::{Placed, State, spell};
 use crate::controller::plugin;
-use crate::kubernetes::Key;
+use crate::kubernetes::{Key, ObjectKind};
 
 /// Something to be told, about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The object.
     pub about: Key,
+    /// The other one that it is about: the Service for an extension, the extension for a Service.
+    pub related: Option<Key>,
     /// Whether somebody should do something.
     pub is_warning: bool,
     /// In a word.
     pub reason: String,
     /// In a sentence.
     pub note: String,
+}
+
+impl Event {
+    /// The extension whose status it was taken from.
+    pub fn extension(&self) -> &Key {
+        match &self.related {
+            Some(related) if related.kind == ObjectKind::DataPlaneMetricsExtension => related,
+            _ => &self.about,
+        }
+    }
 }
 
 /// The annotation of status.
@@ -106,6 +118,7 @@ pub fn events(placed: &Placed, before: &Status, after: &Status) -> Vec<Event> {
     for problem in after.problems.iter().filter(|problem| !before.problems.contains(problem)) {
         events.push(Event {
             about: extension.clone(),
+            related: None,
             is_warning: true,
             reason: "Problem".to_owned(),
             note: problem.clone(),
@@ -126,16 +139,18 @@ pub fn events(placed: &Placed, before: &Status, after: &Status) -> Vec<Event> {
             | State::ManagedByKongOperator => true,
         };
         let because = if now.reason.is_empty() { "" } else { ": " };
-        let event = |about: &Key, who: &Key| Event {
+        let event = |about: &Key, related: &Key, note| Event {
             about: about.clone(),
+            related: Some(related.clone()),
             is_warning,
             reason: now.state.clone(),
-            note: format!("{} is {}{because}{}", spell(who), now.state, now.reason),
+            note,
         };
-        events.push(event(extension, service));
+        let note = format!("{} is {}{because}{}", spell(service), now.state, now.reason);
+        events.push(event(extension, service, note));
         if outcome.state != State::NotFound {
             let note = format!("for {}: {}{because}{}", spell(extension), now.state, now.reason);
-            events.push(Event { note, ..event(service, service) });
+            events.push(event(service, extension, note));
         }
     }
     events

@@ -115,6 +115,37 @@ impl View {
         self.index.delete(key);
     }
 
+    /// Forgets what is not there any more of a kind, in one namespace or all of them.
+    pub fn retain(
+        &mut self,
+        kind: ObjectKind,
+        namespace: Option<&str>,
+        is_there: impl Fn(&Key) -> bool,
+    ) {
+        let own = self.extensions.keys().chain(self.attachments.keys()).chain(self.plugins.keys());
+        let own = own.chain(self.targets.keys()).filter(|key| key.kind == kind);
+        let is_gone = |key: &Key| {
+            namespace.is_none_or(|namespace| *key.namespace == *namespace) && !is_there(key)
+        };
+        let gone: BTreeSet<_> =
+            own.cloned().chain(self.index.keys(kind)).filter(|key| is_gone(key)).collect();
+        gone.iter().for_each(|key| self.delete(key));
+    }
+
+    /// How many objects of each kind are known.
+    pub fn count(&self) -> BTreeMap<ObjectKind, usize> {
+        let mut count = self.index.count();
+        let own = self.extensions.keys().chain(self.plugins.keys());
+        // ControlPlanes are in the index, too.
+        let configurations = self.attachments.keys();
+        let configurations =
+            configurations.filter(|key| key.kind == ObjectKind::GatewayConfiguration);
+        for key in own.chain(configurations) {
+            *count.entry(key.kind).or_default() += 1;
+        }
+        count
+    }
+
     /// Who shares a Kong service with whom.
     pub fn index(&self) -> &Index {
         &self.index

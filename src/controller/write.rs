@@ -95,6 +95,11 @@ impl Write {
         self.reason == WITHDRAW
     }
 
+    /// Whether it tells users what came of an extension.
+    pub fn tells(&self) -> bool {
+        self.reason == TELL
+    }
+
     /// Whether it is to an extension.
     pub fn is_to_extension(&self) -> bool {
         self.object.kind == ObjectKind::DataPlaneMetricsExtension
@@ -103,3 +108,6 @@ impl Write {
 
 /// The reason of a write that only takes off.
 pub(super) const WITHDRAW: &str = "take the plugin off";
+
+/// The reason of a write of the annotation of status.
+pub(super) const TELL: &str = "tell what came of it";

@@ -7,6 +7,7 @@
 
 mod backends;
 pub mod classic;
+mod controlling;
 mod process;
 mod publishing;
 mod shards;
@@ -30,6 +31,7 @@ use crate::source::file::Reload;
 
 pub(crate) use backends::rows;
 
+pub use controlling::{Controlling, Reconciled};
 pub use publishing::{Published, Publishing};
 pub use shards::Shards;
 

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use crate::kubernetes::ObjectKind;
 use crate::kubernetes::types::{ControlPlaneSpec, IngressClassSpec};
 
 /// How Kong's controller is set up.
@@ -96,6 +97,27 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether objects of this kind can make a difference to the mapping.
+    pub fn need(&self, kind: ObjectKind) -> bool {
+        let Self { flavor, combined, expressions, facade, ingress_class, gateways } = self;
+        let (may_be_operator, may_be_kic) =
+            (*flavor != Flavor::Kic, *flavor != Flavor::KongOperator);
+        match kind {
+            ObjectKind::TCPIngress | ObjectKind::UDPIngress => may_be_kic,
+            ObjectKind::KongServiceFacade => *facade,
+            ObjectKind::KongService => may_be_operator,
+            ObjectKind::ControlPlane => {
+                may_be_operator && (*combined == Switch::Auto || ingress_class.is_none())
+            }
+            // Which Gateways are Kong's, or the host names of their listeners.
+            ObjectKind::GatewayClass => gateways.is_empty(),
+            ObjectKind::Gateway => {
+                gateways.is_empty() || (may_be_operator && *expressions != Switch::Off)
+            }
+            _ => kind.is_of_mapping(),
+        }
+    }
+
     pub(crate) fn forms<'c>(
         &self,
         control_planes: impl IntoIterator<Item = &'c ControlPlaneSpec>,

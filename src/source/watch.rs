@@ -19,7 +19,7 @@ use crate::cluster::trouble::Reason;
 use crate::cluster::watches::{Options, Scope, Update, Watches};
 use crate::kubernetes::ObjectKind;
 use crate::mapping::{Current, Snapshot};
-use crate::resolve::{Flavor, Index, Settings, Switch};
+use crate::resolve::{Index, Settings};
 use crate::source::gather::Gather;
 
 /// What is watched, and what is made of it.
@@ -90,30 +90,10 @@ pub fn missing(board: &Board) -> String {
 impl Config {
     fn scope(&self) -> Scope {
         let kinds = ObjectKind::ALL.into_iter();
-        let kinds = kinds.filter(|kind| kind.is_of_mapping() && is_needed(*kind, &self.settings));
+        let kinds = kinds.filter(|kind| self.settings.need(*kind));
         // Without Services and grants there would be no backend that counts.
         let required = BTreeSet::from([ObjectKind::Service, ObjectKind::ReferenceGrant]);
         Scope { kinds: kinds.collect(), required, namespaces: self.namespaces.clone() }
-    }
-}
-
-/// Whether objects of this kind can make a difference to the mapping.
-fn is_needed(kind: ObjectKind, settings: &Settings) -> bool {
-    let Settings { flavor, combined, expressions, facade, ingress_class, gateways } = settings;
-    let (may_be_operator, may_be_kic) = (*flavor != Flavor::Kic, *flavor != Flavor::KongOperator);
-    match kind {
-        ObjectKind::TCPIngress | ObjectKind::UDPIngress => may_be_kic,
-        ObjectKind::KongServiceFacade => *facade,
-        ObjectKind::KongService => may_be_operator,
-        ObjectKind::ControlPlane => {
-            may_be_operator && (*combined == Switch::Auto || ingress_class.is_none())
-        }
-        // Which Gateways are Kong's, or the host names of their listeners.
-        ObjectKind::GatewayClass => gateways.is_empty(),
-        ObjectKind::Gateway => {
-            gateways.is_empty() || (may_be_operator && *expressions != Switch::Off)
-        }
-        _ => true,
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // the harness has more than these tests use
 
 mod admin;
+mod controller;
 mod faults;
 mod fleet;
 mod following;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         following::tests(),
         install::tests(),
         publishing::tests(),
+        controller::tests(),
         faults::tests(),
         fleet::tests(),
         translator::tests(),

@@ -13,6 +13,7 @@ mod binaries;
 mod cluster;
 mod crds;
 mod etcd;
+mod gate;
 mod manifests;
 mod pki;
 mod plane;
@@ -27,6 +28,7 @@ pub(crate) use self::{
     audit::Request,
     binaries::{APISERVER, Binaries, CONTROLLERS, ETCD},
     cluster::Cluster,
+    gate::{Fate, Gate, Sent},
     manifests::{moved, read},
     plane::{APISERVER_ADDRESS, Plane},
     proxy::Proxy,

@@ -1,0 +1,109 @@
+//! What users do to extensions, and what comes of it.
+
+use kube::api::{DynamicObject, ListParams};
+
+use super::{Scene, extension, service, spelled};
+use crate::harness::{Cluster, Test, tests};
+use crate::processes::until;
+
+pub(super) fn tests() -> Vec<Test> {
+    tests![Shared:
+        a_service_is_measured_from_attaching_to_detaching,
+    ]
+}
+
+async fn a_service_is_measured_from_attaching_to_detaching(cluster: Cluster) {
+    let scene = Scene::new(cluster).await;
+    scene.apply(&(service("echo") + &service("other") + &extension("kong", &["echo"]))).await;
+    scene.annotate("Service", "echo", "konghq.com/plugins", Some("a, b ")).await;
+    let before = scene.content().await;
+    let controller = scene.controller(&[]).await;
+    scene.until_settled(&controller).await;
+    assert_eq!(scene.content().await, before);
+
+    for version in ["v1beta1", "v2beta1"] {
+        if !scene.cluster.serves(&format!("gateway-operator.konghq.com/{version}")).await {
+            println!("not run: ControlPlanes in {version}: the definitions at hand have none");
+            continue;
+        }
+        scene.gate.reset();
+        let name = format!("cp-{version}");
+        scene.apply(&control_plane(version, &name, &["kong"])).await;
+        scene.until_listed("Service", "echo", Some("a, b ,kong-metrics-prometheus")).await;
+        scene.until_told("kong", "echo", "Annotated").await;
+        let reference = async || {
+            let extension = scene.find("DataPlaneMetricsExtension", "kong").await?;
+            (extension["status"]["controlPlaneRef"]["name"] == *name).then_some(())
+        };
+        until("the status names the ControlPlane", reference).await;
+        assert_eq!(
+            spelled(&scene.gate.writes()),
+            [
+                "PATCH dataplanemetricsextensions/kong",
+                "POST kongplugins",
+                "PATCH services/echo",
+                "PATCH dataplanemetricsextensions/kong",
+                "PATCH dataplanemetricsextensions/kong/status",
+            ],
+            "{version}"
+        );
+        let plugin = scene.find("KongPlugin", "kong-metrics-prometheus").await.unwrap();
+        assert_eq!(plugin["config"]["latency_metrics"], true);
+
+        // Selected now, and then no more.
+        scene.apply(&extension("kong", &["echo", "other"])).await;
+        scene.until_listed("Service", "other", Some("kong-metrics-prometheus")).await;
+        scene.apply(&extension("kong", &["echo"])).await;
+        scene.until_listed("Service", "other", None).await;
+
+        scene.apply(&control_plane(version, &name, &[])).await;
+        scene.until_gone("KongPlugin", "kong-metrics-prometheus").await;
+        scene.until_settled(&controller).await;
+        until("all is as before", async || (scene.content().await == before).then_some(())).await;
+    }
+    let events = scene.cluster.api(&scene.namespace, "events.k8s.io/v1", "Event").await;
+    let told = until("events have come", async || {
+        let all = events.list(&ListParams::default()).await.unwrap().items;
+        let told: Vec<_> = all.iter().map(spelled_event).collect();
+        (told.len() >= 4).then_some(told)
+    })
+    .await;
+    let namespace = &scene.namespace;
+    for expected in [
+        format!("DataPlaneMetricsExtension kong Annotated: Service {namespace}/echo is Annotated"),
+        format!(
+            "Service echo Annotated: for DataPlaneMetricsExtension {namespace}/kong: Annotated"
+        ),
+    ] {
+        assert!(told.contains(&expected), "{expected} is not in {told:#?}");
+    }
+    scene.was_never_denied();
+}
+
+fn spelled_event(event: &DynamicObject) -> String {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let data = &event.data;
+    let (kind, name) = (text(&data["regarding"]["kind"]), text(&data["regarding"]["name"]));
+    assert!(data["regarding"]["uid"].is_string(), "{data}");
+    format!("{kind} {name} {}: {}", text(&data["reason"]), text(&data["note"]))
+}
+
+fn control_plane(version: &str, name: &str, extensions: &[&str]) -> String {
+    let group = "gateway-operator.konghq.com";
+    let extensions: Vec<_> = extensions
+        .iter()
+        .map(|name| format!("{{group: {group}, kind: DataPlaneMetricsExtension, name: {name}}}"))
+        .collect();
+    let extensions = extensions.join(", ");
+    let rest = match version {
+        "v1beta1" => {
+            "dataplane: kong, deployment: {podTemplateSpec: {spec: {containers: [{name: controller, \
+             image: kong}]}}}"
+        }
+        _ => "dataplane: {type: ref, ref: {name: kong}}, ingressClass: kong",
+    };
+    format!(
+        "apiVersion: {group}/{version}\nkind: ControlPlane\nmetadata: {{name: {name}}}\n\
+         spec: {{{rest}, extensions: [{extensions}]}}\n---\n"
+    )
+}
