@@ -37,6 +37,9 @@ if [ -z "$binary" ]; then
     binary=target/dist/kong-metrics-exporter
 fi
 
+# As the image sets it.
+tunables=$(sed -n 's/^ENV \(GLIBC_TUNABLES=.*\)/\1/p' docker/Dockerfile)
+
 kong_port=18100 port=19542
 cores=$(nproc)
 # Not functions: what is started in the background is then the program itself, not a shell.
@@ -127,7 +130,7 @@ exec 3>&1
     echo "$machine."
     echo "\`${RECORD:+RECORD=1 }${PEERS_GO:+PEERS_GO=PATH }FRAMING=$framing benches/sidecar.sh ${sizes[*]}\`"
     echo
-    echo "Binary: $(stat -c %s "$binary") bytes. nginx: $("$nginx" -v 2>&1 | sed 's/.*: //'), proxy_pass with its defaults."
+    echo "Binary: $(stat -c %s "$binary") bytes, with the image's \`${tunables%%=*}\`. nginx: $("$nginx" -v 2>&1 | sed 's/.*: //'), proxy_pass with its defaults."
     [ -n "${PEERS_GO:-}" ] || echo "The contestants in Go were absent (\`PEERS_GO\`)."
 } >"$out"
 
@@ -139,7 +142,7 @@ for size in "${sizes[@]}"; do
 
     declare -A urls=()
     names=(sidecar proxy_pass)
-    start sidecar "${one[@]}" "$binary" sidecar --kong.url "http://127.0.0.1:$kong_port/metrics" \
+    start sidecar "${one[@]}" env "$tunables" "$binary" sidecar --kong.url "http://127.0.0.1:$kong_port/metrics" \
         --web.listen-address "127.0.0.1:$port" --mapping "file:$mapping" --log.level warn --shutdown-delay 0s
     start proxy_pass "${one[@]}" "$nginx" -c "$work/proxy.conf" -p "$work"
     urls[sidecar]=http://127.0.0.1:$port/metrics
@@ -216,7 +219,7 @@ eval "$("$bench" --size 1m --files)"
 ln -sf "$(realpath "$body")" "$work/kong/metrics"
 for ((i = 0; i < 10; i++)); do
     began=$EPOCHREALTIME
-    start first "${one[@]}" "$binary" sidecar --kong.url "http://127.0.0.1:$kong_port/metrics" \
+    start first "${one[@]}" env "$tunables" "$binary" sidecar --kong.url "http://127.0.0.1:$kong_port/metrics" \
         --web.listen-address "127.0.0.1:$port" --mapping "file:$mapping" --log.level warn --shutdown-delay 0s
     until { exec 4<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null; do :; done
     printf 'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n' >&4

@@ -30,6 +30,8 @@ fn an_image_is_one_small_static_binary_for_nobody() {
     assert_eq!(config["User"], "65532:65532");
     assert_eq!(config["Entrypoint"], json!(["/kong-metrics-exporter"]));
     assert_eq!(config["ExposedPorts"], json!({"9542/tcp": {}}));
+    let variables = config["Env"].as_array().unwrap();
+    assert!(variables.iter().any(|one| one.as_str().unwrap().starts_with("GLIBC_TUNABLES=")));
     let labels = &config["Labels"];
     let label = |name: &str| labels[format!("org.opencontainers.image.{name}")].as_str().unwrap();
     assert_eq!(label("version"), env!("CARGO_PKG_VERSION"));
@@ -116,6 +118,8 @@ impl Image {
                 chroot --userspec=65532:65532 --groups= "$root" /kong-metrics-exporter "$@""#;
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-ec", script, "sh"]).arg(&self.root);
+        let variables = self.config["config"]["Env"].as_array().into_iter().flatten();
+        command.envs(variables.filter_map(|one| one.as_str()?.split_once('=')));
         command
     }
 }
