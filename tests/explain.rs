@@ -9,7 +9,6 @@ mod cluster;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use cluster::{
     annotated_service, gateway_api, httproute, index, kic, manifest, operator, route, rule, service,
@@ -40,40 +39,6 @@ fn what_maps_to_what_and_why_not_is_told_in_whole() {
         assert_eq!(told, expected);
     }
     assert_eq!(text, golden);
-}
-
-#[test]
-fn the_examples_of_the_documentation_are_what_is_printed() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mapping-page");
-    fs::create_dir_all(&folder).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mapping.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (mut printed, mut examples) = (String::new(), 0);
-    for (number, part) in page.split("```").enumerate() {
-        let separator = if number > 0 { "```" } else { "" };
-        if let Some(yaml) = part.strip_prefix("yaml\n# ") {
-            let (file, manifests) = yaml.split_once('\n').unwrap();
-            fs::write(folder.join(file), manifests).unwrap();
-        }
-        let example = part.strip_prefix("console\n$ kong-metrics-exporter ");
-        printed += separator;
-        match example {
-            None => printed += part,
-            Some(example) => {
-                let line = example.lines().next().unwrap();
-                let mut command = Command::new(env!("CARGO_BIN_EXE_kong-metrics-exporter"));
-                let output = command.args(line.split(' ')).current_dir(&folder).output().unwrap();
-                let output = String::from_utf8(output.stdout).unwrap();
-                printed += &format!("console\n$ kong-metrics-exporter {line}\n{output}");
-                examples += 1;
-            }
-        }
-    }
-    assert_eq!(examples, 3);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &printed).unwrap();
-    }
-    assert_eq!(page, printed, "UPDATE=1 cargo test --test explain");
 }
 
 type Case = (&'static str, Settings, Vec<String>, Vec<&'static str>);
@@ -478,35 +443,4 @@ fn json_has_the_same_with_one_word_for_each_verdict() {
     assert_eq!(of_name["made_by"][0]["backends"], backends);
     assert_eq!(told("nothing")["target"], Value::Null);
     assert_eq!(told("service/data/api")["behind"][0]["backend"]["verdict"], "missing");
-}
-
-#[test]
-fn the_command_exits_with_1_for_what_is_not_known_and_64_for_what_cannot_be_meant() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("explain");
-    fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("web.yaml");
-    fs::write(&file, [service("web/echo"), httproute("web/a", &[ECHO])].join("---\n")).unwrap();
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kong-metrics-exporter"));
-        let output = command.arg("explain").args(arguments).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    };
-    let objects = format!("--objects={}", file.display());
-    let (code, out, err) = run(&[&objects, "--combined=on", "HTTPRoute", "web/a"]);
-    assert_eq!((code, err.as_str()), (0, ""));
-    assert!(out.starts_with("HTTPRoute web/a\n  rule 0\n    web/echo port 80 weight 1: counts\n"));
-    let (code, out, _) = run(&["service/web/gone", &objects]);
-    let expected =
-        "Service web/gone\n  there is no such Service here\n  is behind no Kong service\n";
-    assert_eq!((code, out.as_str()), (1, expected));
-    let (code, out, _) = run(&["service/web/echo", &objects, "--output=json"]);
-    assert_eq!(code, 0);
-    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["known"], true);
-    let (code, out, err) = run(&["Gateway", "web/a", &objects]);
-    assert_eq!((code, out.as_str()), (64, ""));
-    assert!(err.contains("\"Gateway\" is no kind to ask about: expected a name that Kong prints"));
-    let (code, _, err) = run(&["by-hand", "--objects=/no/such/file"]);
-    assert_eq!(code, 1);
-    assert!(err.starts_with("kong-metrics-exporter: cannot read /no/such/file: "));
 }

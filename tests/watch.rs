@@ -26,6 +26,8 @@ use kong_metrics_exporter::cluster::watches::Options;
 use kong_metrics_exporter::kubernetes::ObjectKind;
 use kong_metrics_exporter::mapping::{Current, Label, Tier};
 use kong_metrics_exporter::resolve::{Flavor, Settings, Switch};
+use kong_metrics_exporter::sidecar::Mapping;
+use kong_metrics_exporter::source::asking::{Asking, asking};
 use kong_metrics_exporter::source::watch::{self, Config};
 use serde_json::{Value, json};
 use sidecar::{Sidecar, config, eventually};
@@ -38,6 +40,7 @@ const ALL: [ObjectKind; 4] =
 struct Watching {
     current: Current,
     board: Board,
+    asking: Asking,
     task: JoinHandle<()>,
 }
 
@@ -48,8 +51,9 @@ impl Watching {
 
     fn start_with(api: &Api, config: Config) -> Self {
         let (current, board) = (Current::awaiting(), Board::default());
-        let task = watch::follow(api.client(), config, current.clone(), board.clone());
-        Self { current, board, task: tokio::spawn(task) }
+        let (asking, questions) = asking();
+        let task = watch::follow(api.client(), config, current.clone(), board.clone(), questions);
+        Self { current, board, asking, task: tokio::spawn(task) }
     }
 
     /// What stands behind a name: `web/echo web/other`, with `~` where that was once.
@@ -374,6 +378,45 @@ async fn only_routes_of_the_named_gateways_are_kept() {
     // One that is attached elsewhere from now on.
     api.put(ObjectKind::HTTPRoute, "web", "b", spec(&["a"]));
     watching.until("httproute.web.b.0", "~web/a").await;
+}
+
+#[tokio::test]
+async fn the_page_of_the_mapping_tells_why_a_name_stands_for_no_service() {
+    let api = cluster(&["a"]).await;
+    api.put(ObjectKind::Service, "other", "far", json!({}));
+    route(&api, "b", &["gone", "other/far"]);
+    let kong = Kong::start(kong::good(
+        "kong_x{service=\"httproute.web.a.0\"} 1\nkong_x{service=\"httproute.web.b.0\"} 1\n\
+         kong_x{service=\"httproute.web.c.0\"} 1\nkong_x{service=\"httproute.web.a.7\"} 1\n",
+    ))
+    .await;
+    api.refuse("/api/v1/services", 403);
+    let watching = Watching::start(&api);
+    let (current, asking) = (watching.current.clone(), Some(watching.asking.clone()));
+    let mapping = Mapping { current, asking, ..Mapping::default() };
+    let sidecar = Sidecar::start_mapped("127.0.0.1:0", config(&kong), mapping);
+    assert!(sidecar.scrape().await.is_whole);
+    let reasons = async || {
+        let page = http::get(sidecar.address, "/mapping", &[]).await;
+        let page: Value = serde_json::from_slice(&page.body).unwrap();
+        let names = page["names"].as_array().unwrap().iter();
+        names.map(|name| name["reasons"].clone()).collect::<Vec<_>>()
+    };
+    watching.until_open(ObjectKind::HTTPRoute).await;
+    assert_eq!(reasons().await, vec![Value::Null; 4], "nothing is known before all is listed");
+    api.allow("/api/v1/services");
+    watching.until("httproute.web.a.0", "web/a").await;
+    let expected = vec![
+        Value::Null,
+        json!([
+            "HTTPRoute web/b rule 0: web/gone port 80: left out: there is no such Service",
+            "HTTPRoute web/b rule 0: other/far port 80: left out: no ReferenceGrant in \
+             namespace other lets HTTPRoutes of namespace web refer to it",
+        ]),
+        json!(["there is no HTTPRoute web/c here"]),
+        json!(["HTTPRoute web/a is known, but has no rule 7"]),
+    ];
+    assert_eq!(reasons().await, expected);
 }
 
 #[tokio::test]

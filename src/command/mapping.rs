@@ -9,6 +9,7 @@ use crate::cluster::client;
 use crate::cluster::follow::Options;
 use crate::mapping::Current;
 use crate::sidecar::Mapping;
+use crate::source::asking::{Questions, asking};
 use crate::source::{Cluster, Source, dir, file, published, watch};
 
 /// What is to be followed.
@@ -17,7 +18,7 @@ enum Follower {
     File(file::Follower),
     Dir(dir::Follower),
     Published { client: kube::Client, namespace: String, name: String },
-    Watch(kube::Client, watch::Config, Board),
+    Watch(kube::Client, watch::Config, Board, Questions),
 }
 
 /// The mapping after its first reading, and what keeps it fresh for as long as it is polled.
@@ -42,7 +43,10 @@ pub(super) async fn follow(
         }
         Source::Watch => {
             let board = mapping.watches.insert(Board::default()).clone();
-            Follower::Watch(client::connect(&cluster.access).await?, cluster.watch.clone(), board)
+            let (asking, questions) = asking();
+            mapping.asking = Some(asking);
+            let client = client::connect(&cluster.access).await?;
+            Follower::Watch(client, cluster.watch.clone(), board, questions)
         }
         Source::Published(name) => {
             let client = client::connect(&cluster.access).await?;
@@ -64,8 +68,8 @@ pub(super) async fn follow(
                     published::follow(client, &namespace, &name, options, current, shards, count);
                 match following.await {}
             }
-            Follower::Watch(client, config, board) => {
-                watch::follow(client, config, current, board).await;
+            Follower::Watch(client, config, board, questions) => {
+                watch::follow(client, config, current, board, questions).await;
             }
         }
         pending().await

@@ -1,20 +1,21 @@
 //! `/mapping`: for each Kong name in the last scrape, what it stands for and why, as JSON.
 //!
 //! Names are resolved when asked, against the mapping that counts now: the page also answers "what
-//! would the next scrape say".
+//! would the next scrape say". Where the mapping is made of watched objects, those are asked, too, why
+//! a name stands for no Service.
 
 use std::time::{Duration, SystemTime};
 
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::mapping::{Shown, Snapshot};
+use crate::mapping::{Known, Label, Shown, Snapshot};
 use crate::sidecar::Shared;
 use crate::sidecar::pages::{self, Answer};
 use crate::sidecar::record::Last;
 
 /// Answers `GET /mapping`.
-pub(crate) fn answer(shared: &Shared) -> Response<Answer> {
+pub(crate) async fn answer(shared: &Shared) -> Response<Answer> {
     let mapping = &shared.mapping.current;
     let snapshot = mapping.load();
     let last = shared.record.last();
@@ -28,7 +29,7 @@ pub(crate) fn answer(shared: &Shared) -> Response<Answer> {
             retained: snapshot.retained_len(),
         },
         scrape: last.as_ref().map(|last| Moment::new(last.at, now)),
-        names: names(&snapshot, last.as_ref()),
+        names: names(shared, &snapshot, last.as_ref()).await,
     };
     match serde_json::to_vec_pretty(&page) {
         Ok(mut json) => {
@@ -39,9 +40,28 @@ pub(crate) fn answer(shared: &Shared) -> Response<Answer> {
     }
 }
 
-fn names<'a>(snapshot: &'a Snapshot, last: Option<&'a Last>) -> Vec<Shown<'a>> {
+async fn names<'a>(
+    shared: &Shared,
+    snapshot: &'a Snapshot,
+    last: Option<&'a Last>,
+) -> Vec<Named<'a>> {
     let names = last.into_iter().flat_map(|last| last.names.iter());
-    names.map(|(label, name)| Shown::new(snapshot, label, name)).collect()
+    let named = |(label, name)| {
+        let shown = Shown::new(snapshot, label, name);
+        let is_asked =
+            label == Label::Service && !matches!(shown.target, Some(Known::Service { .. }));
+        Named { shown, is_asked, reasons: Vec::new() }
+    };
+    let mut names: Vec<_> = names.map(named).collect();
+    if let Some(asking) = &shared.mapping.asking {
+        let asked = || names.iter().filter(|one| one.is_asked).take(MOST_ASKED);
+        let asked = asked().map(|one| one.shown.name.to_owned()).collect();
+        let reasons = asking.reasons(asked).await.unwrap_or_default();
+        for (one, reasons) in names.iter_mut().filter(|one| one.is_asked).zip(reasons) {
+            one.reasons = reasons;
+        }
+    }
+    names
 }
 
 #[derive(Serialize)]
@@ -49,7 +69,19 @@ struct Page<'a> {
     mapping: Mapping<'a>,
     /// The last scrape that ended well; `null` before there was one.
     scrape: Option<Moment>,
-    names: Vec<Shown<'a>>,
+    names: Vec<Named<'a>>,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    #[serde(flatten)]
+    shown: Shown<'a>,
+    /// Why it stands for no Service.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+    /// Whether there is something to ask.
+    #[serde(skip)]
+    is_asked: bool,
 }
 
 #[derive(Serialize)]
@@ -73,3 +105,7 @@ impl Moment {
         Self { at: humantime::format_rfc3339_seconds(at).to_string(), age_seconds: age.as_secs() }
     }
 }
+
+/// Of so many names in a page it is asked why. Objects do not change meanwhile, and for a few forms of
+/// names all of them have to be looked at.
+const MOST_ASKED: usize = 200;

@@ -33,6 +33,7 @@ use crate::mapping::Current;
 use crate::metrics::{self, Metrics, Reloads, Shards};
 use crate::rewrite::{FamilyFilter, LabelNames, Rewriter, Selection, Stats};
 use crate::source::Source;
+use crate::source::asking::Asking;
 use crate::telemetry::Chain;
 
 pub use kong::Error as KongError;
@@ -99,6 +100,8 @@ pub struct Mapping {
     pub shards: Shards,
     /// How the watches are doing that it comes from, if it does.
     pub watches: Option<Board>,
+    /// Who can say why a name stands for no Service, if anybody can.
+    pub asking: Option<Asking>,
 }
 
 impl Default for Mapping {
@@ -106,7 +109,8 @@ impl Default for Mapping {
     fn default() -> Self {
         let current = Current::decoding_only();
         let (reloads, shards) = (Reloads::default(), Shards::default());
-        Self { current, source: Source::None.to_string(), reloads, shards, watches: None }
+        let source = Source::None.to_string();
+        Self { current, source, reloads, shards, watches: None, asking: None }
     }
 }
 

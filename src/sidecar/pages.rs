@@ -42,7 +42,7 @@ pub(crate) async fn answer<B>(
         Page::Metrics => scrape::answer(shared, request, limit).await,
         Page::Livez => text(StatusCode::OK, "ok\n".to_owned()),
         Page::Readyz => readyz(shared),
-        Page::Mapping if peer.to_canonical().is_loopback() => mapping_page::answer(shared),
+        Page::Mapping if peer.to_canonical().is_loopback() => mapping_page::answer(shared).await,
         Page::Mapping => {
             let reason = "only for clients on this host: it names every route and Service\n";
             text(StatusCode::FORBIDDEN, reason.to_owned())

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::cluster::watches::Update;
 use crate::kubernetes::{Object, ObjectKind, Spec};
 use crate::mapping::Snapshot;
-use crate::resolve::{Index, Settings};
+use crate::resolve::{Index, Settings, explain};
 
 /// The objects of a cluster, and what of them has been made a snapshot of.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ impl Gather {
     /// first call, anything. `None` where it would be the same.
     pub(crate) fn next(&mut self, previous: &Snapshot, now: Instant) -> Option<Snapshot> {
         self.index.is_touched().then(|| self.index.update(previous, now))
+    }
+
+    /// Why a name stands for no Service, in sentences.
+    pub(crate) fn reasons(&self, snapshot: &Snapshot, name: &str) -> Vec<String> {
+        explain::reasons(&self.index, snapshot, name)
     }
 
     /// The objects.

@@ -6,6 +6,7 @@
 //!
 //! [`Current`]: crate::mapping::Current
 
+pub mod asking;
 pub mod dir;
 pub mod file;
 mod gather;

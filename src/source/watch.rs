@@ -20,6 +20,7 @@ use crate::cluster::watches::{Options, Scope, Update, Watches};
 use crate::kubernetes::ObjectKind;
 use crate::mapping::{Current, Snapshot};
 use crate::resolve::{Index, Settings};
+use crate::source::asking::{Question, Questions};
 use crate::source::gather::Gather;
 
 /// What is watched, and what is made of it.
@@ -33,8 +34,14 @@ pub struct Config {
     pub options: Options,
 }
 
-/// Watches for as long as it is polled.
-pub async fn follow(client: Client, config: Config, current: Current, board: Board) {
+/// Watches for as long as it is polled, and answers questions.
+pub async fn follow(
+    client: Client,
+    config: Config,
+    current: Current,
+    board: Board,
+    mut questions: Questions,
+) {
     loop {
         let source = Source {
             watches: Watches::new(
@@ -45,6 +52,7 @@ pub async fn follow(client: Client, config: Config, current: Current, board: Boa
             ),
             current: current.clone(),
             board: board.clone(),
+            questions: &mut questions,
             gather: Some(Gather::new(config.settings.clone())),
             wants: Wants::default(),
         };
@@ -97,8 +105,9 @@ impl Config {
     }
 }
 
-struct Source {
+struct Source<'q> {
     watches: Watches,
+    questions: &'q mut Questions,
     current: Current,
     board: Board,
     /// Not here while it is at work.
@@ -119,7 +128,7 @@ struct Wants {
     has_stored: bool,
 }
 
-impl Source {
+impl Source<'_> {
     /// Runs until the work ends in the middle, which it never should.
     async fn run(mut self) {
         let mut ticks = interval(TICK);
@@ -130,6 +139,12 @@ impl Source {
                     self.wants.snapshot = true;
                     self.wants.count |= !updates.is_empty();
                     updates
+                }
+                question = self.questions.next() => {
+                    if !self.answer(question).await {
+                        return;
+                    }
+                    continue;
                 }
                 _ = ticks.tick() => {
                     self.current.forget(Instant::now());
@@ -190,6 +205,24 @@ impl Source {
             self.store(next, started.elapsed());
         }
         true
+    }
+
+    /// `false` where the work came to no end.
+    async fn answer(&mut self, Question { names, answer }: Question) -> bool {
+        // Before all is listed, everything would be said to be missing.
+        if !self.wants.has_stored {
+            return true;
+        }
+        let Some(gather) = self.gather.take() else { return false };
+        let snapshot = self.current.load();
+        let work = tokio::task::spawn_blocking(move || {
+            let reasons = names.iter().map(|name| gather.reasons(&snapshot, name)).collect();
+            // Who asked may have gone.
+            let _ = answer.send(reasons);
+            gather
+        });
+        self.gather = work.await.ok();
+        self.gather.is_some()
     }
 
     fn store(&mut self, next: Snapshot, took: Duration) {

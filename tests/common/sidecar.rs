@@ -35,11 +35,14 @@ impl Sidecar {
     }
 
     pub fn start_at(listen: &str, config: Config, current: Current) -> Self {
+        Self::start_mapped(listen, config, Mapping { current, ..Mapping::default() })
+    }
+
+    pub fn start_mapped(listen: &str, config: Config, mapping: Mapping) -> Self {
         let tasks_before = Handle::current().metrics().num_alive_tasks();
         let listener = listen.parse::<ListenAddress>().unwrap().bind().unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let mapping = Mapping { current, ..Mapping::default() };
         let task = tokio::spawn(sidecar::run(config, vec![listener], mapping, async {
             stopped.await.unwrap_or_default()
         }));

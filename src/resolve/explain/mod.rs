@@ -15,7 +15,7 @@ mod text;
 
 use serde::Serialize;
 
-use crate::mapping::{Label, Shown, Snapshot};
+use crate::mapping::{Known, Label, Shown, Snapshot};
 use crate::resolve::index::Index;
 
 pub use judge::{Judged, Reason, Verdict};
@@ -68,6 +68,26 @@ pub fn explain<'a>(index: &Index, snapshot: &'a Snapshot, subject: &'a Subject) 
         Subject::Service(key) => Explanation::Service(service::explain(index, snapshot, key)),
         Subject::Maker(key) => Explanation::Object(maker::explain(index, snapshot, key)),
     }
+}
+
+/// Why a name of a Kong service stands for no Service, in sentences; none where it stands for one.
+pub fn reasons(index: &Index, snapshot: &Snapshot, name: &str) -> Vec<String> {
+    let OfName { shown, made_by, disagreement, mut notes } = name::explain(index, snapshot, name);
+    if let Some(Known::Service { .. }) = shown.target {
+        return Vec::new();
+    }
+    let values = disagreement.into_iter().flat_map(|disagreement| disagreement.values);
+    notes.extend(values.map(|(key, service, value)| match value {
+        Some(value) => format!("{service} has {key}: {value:?}"),
+        None => format!("{service} has no {key}"),
+    }));
+    for Maker { object, rule, backends, .. } in made_by {
+        if backends.is_empty() {
+            notes.push(format!("{object} {rule}: has no backends"));
+        }
+        notes.extend(backends.iter().map(|backend| format!("{object} {rule}: {backend}")));
+    }
+    notes
 }
 
 /// What a name stands for, in a few words.

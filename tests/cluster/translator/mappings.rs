@@ -12,6 +12,7 @@ use kong_metrics_exporter::mapping::shards::DEFAULT_NAME;
 use kong_metrics_exporter::mapping::{Current, Snapshot};
 use kong_metrics_exporter::metrics::Shards;
 use kong_metrics_exporter::resolve::Settings;
+use kong_metrics_exporter::source::asking::asking;
 use kong_metrics_exporter::source::{published, watch};
 use tokio::task::JoinHandle;
 
@@ -42,8 +43,10 @@ impl Mappings {
             namespaces: namespaces.collect(),
             ..watch::Config::default()
         };
-        let watching =
-            watch::follow(cluster.client.clone(), config, watched.clone(), Board::default());
+        let (client, current) = (cluster.client.clone(), watched.clone());
+        // Nobody asks.
+        let (_, questions) = asking();
+        let watching = watch::follow(client, config, current, Board::default(), questions);
         let (client, namespace) = (cluster.client.clone(), setup.system.clone());
         let current = published.clone();
         let reading = async move {
