@@ -19,7 +19,9 @@ fn who_watches_may_list_and_watch_the_kinds_that_are_read_and_nothing_else() {
     assert_eq!(rights("watch"), kinds);
 
     let mut publisher = rights("publisher");
-    assert_eq!(publisher.remove("configmaps").unwrap(), "create delete list patch");
+    assert_eq!(publisher.remove("configmaps").unwrap(), WRITE_MAPS);
+    let data_planes = publisher.remove("gateway-operator.konghq.com/dataplanes");
+    assert_eq!(data_planes.as_deref(), Some("list"));
     assert_eq!(publisher.remove("coordination.k8s.io/leases").unwrap(), "create get update");
     assert_eq!(publisher, kinds);
 
@@ -39,6 +41,19 @@ fn who_watches_may_list_and_watch_the_kinds_that_are_read_and_nothing_else() {
     ];
     let beside_them = beside_them.map(|(kind, verbs)| (kind.to_owned(), verbs.to_owned()));
     assert_eq!(controller, BTreeMap::from(beside_them));
+}
+
+#[test]
+fn a_publisher_is_let_into_one_more_namespace_with_what_it_may_do_in_its_own() {
+    let rights = rights("publisher-namespace");
+    assert_eq!(rights, BTreeMap::from([("configmaps".to_owned(), WRITE_MAPS.to_owned())]));
+    let [role, binding] = &objects("rbac/publisher-namespace")[..] else { panic!() };
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let publisher = objects("rbac/publisher");
+    let account = publisher.iter().find(|object| kind(object) == "ServiceAccount").unwrap();
+    for field in ["name", "namespace"] {
+        assert_eq!(binding["subjects"][0][field], account["metadata"][field]);
+    }
 }
 
 #[test]
@@ -123,6 +138,7 @@ const CONTROLLERS: [ObjectKind; 4] = [
     ObjectKind::KongClusterPlugin,
 ];
 
+const WRITE_MAPS: &str = "create delete list patch";
 const READ: &str = "list watch";
 /// Besides reading, an annotation is written.
 const READ_AND_MARK: &str = "list patch watch";

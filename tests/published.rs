@@ -49,6 +49,7 @@ impl Publisher {
         let options = Options {
             name: "kong-mapping".to_owned(),
             namespaces,
+            find: Some(Duration::from_millis(100)),
             interval: Duration::from_millis(300),
             check: Duration::from_millis(600),
             answer: Duration::from_millis(500),
@@ -241,6 +242,50 @@ async fn many_changes_are_few_publications() {
     }
     let intervals = start.elapsed().as_millis() / 300 + 2;
     assert!(writes(&api).len() as u128 <= 1 + intervals, "{}", writes(&api).len());
+    publisher.end().await;
+}
+
+#[tokio::test]
+async fn namespaces_that_have_data_planes_are_published_to() {
+    const DATA_PLANES: &str = "/apis/gateway-operator.konghq.com/v1beta1/dataplanes";
+    let api = api().await;
+    let mapping = holding(snapshot(0..20, "echo"));
+    // There are none in this cluster at first.
+    let publisher = Publisher::start(&api, "one", &["kong"], &mapping);
+    let namespaces = || {
+        let maps = config_maps(&api).into_keys();
+        maps.map(|(namespace, _)| namespace).collect::<std::collections::BTreeSet<_>>()
+    };
+    until(|| !namespaces().is_empty()).await;
+    let data_plane = |namespace: &str, name: &str| {
+        let object = json!({
+            "apiVersion": "gateway-operator.konghq.com/v1beta1", "kind": "DataPlane",
+            "metadata": {"namespace": namespace, "name": name},
+        });
+        api.put_at(DATA_PLANES, namespace, name, object);
+    };
+    api.serve_path(DATA_PLANES);
+    for (namespace, name) in [("a", "one"), ("a", "other"), ("b", "one"), ("kong", "one")] {
+        data_plane(namespace, name);
+    }
+    until(|| namespaces().into_iter().eq(["a", "b", "kong"])).await;
+    let reader = Reader::start(&api, "b");
+    reader.has_all_of(&mapping.load()).await;
+
+    // Nothing that is known is left out because the server refuses.
+    api.refuse(DATA_PLANES, 403);
+    store(&mapping, snapshot(0..20, "other"));
+    reader.has_all_of(&mapping.load()).await;
+    api.allow(DATA_PLANES);
+
+    // Where there are none any more, what was published stays, and no more is.
+    api.delete_at(DATA_PLANES, "b", "one");
+    data_plane("c", "one");
+    until(|| namespaces().contains("c")).await;
+    store(&mapping, snapshot(0..20, "third"));
+    let late = Reader::start(&api, "c");
+    late.has_all_of(&mapping.load()).await;
+    assert!(names(&reader.current.load()) != names(&mapping.load()));
     publisher.end().await;
 }
 

@@ -13,8 +13,8 @@ use crate::source::Source;
 /// Arguments of `publish`.
 #[derive(Debug, Args)]
 pub struct Publish {
-    /// The namespaces to publish in, those of Kong's pods, comma separated or repeated; this pod's
-    /// own if left out
+    /// The namespaces to publish in, those of Kong's pods, comma separated or repeated. If left out:
+    /// this pod's own, and every one that has DataPlanes of Kong Operator's
     #[arg(
         long = "publish.namespaces",
         env = "KONG_METRICS_EXPORTER_PUBLISH_NAMESPACES",
@@ -115,6 +115,11 @@ pub struct Publish {
 }
 
 impl Publish {
+    /// Whether to find out by itself where there are gateways.
+    pub fn finds(&self) -> bool {
+        self.namespaces.is_empty()
+    }
+
     /// The namespaces to publish in, each once; `own` where none is given.
     pub fn namespaces(&self, own: &str) -> Vec<String> {
         let mut namespaces = self.namespaces.clone();

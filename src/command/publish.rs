@@ -51,6 +51,7 @@ async fn run_to_the_end(arguments: &Publish) -> Result<ExitCode, Box<dyn Error>>
     let options = publish::Options {
         name: arguments.name.clone(),
         namespaces: arguments.namespaces(&own),
+        find: arguments.finds().then_some(publish::FIND_EVERY),
         interval: arguments.interval,
         check: arguments.check,
         answer: publish::ANSWER,

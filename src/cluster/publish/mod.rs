@@ -6,6 +6,7 @@
 //! write where nothing changed is no byte for a thousand sidecars. Only who leads writes, and every
 //! write rests on the version that was read, so one that comes late is refused.
 
+mod find;
 mod place;
 
 use std::convert::Infallible;
@@ -21,6 +22,7 @@ use crate::mapping::{Current, Snapshot};
 use crate::metrics::{Published, Publishing};
 use crate::telemetry::Chain;
 
+use find::Finder;
 use place::{Done, Place};
 
 /// The label of the ConfigMaps; its value is the name of the mapping.
@@ -33,6 +35,8 @@ pub struct Options {
     pub name: String,
     /// The namespaces to publish in.
     pub namespaces: Vec<String>,
+    /// How often to ask for the namespaces of DataPlanes, to publish there as well; `None` for never.
+    pub find: Option<Duration>,
     /// At least so long between two publications.
     pub interval: Duration,
     /// How often to make sure that what was published is still there.
@@ -73,10 +77,14 @@ struct Publisher {
 
 impl Publisher {
     async fn lead(&mut self, leadership: &Leadership) -> Infallible {
-        let place = |namespace: &String| {
-            Place::new(&self.client, namespace, &self.options, leadership.clone())
+        let place = |namespace: &String, publisher: &Self| {
+            Place::new(&publisher.client, namespace, &publisher.options, leadership.clone())
         };
-        let mut places: Vec<_> = self.options.namespaces.iter().map(place).collect();
+        let named = self.options.namespaces.iter();
+        let mut places: Vec<_> = named.map(|namespace| place(namespace, self)).collect();
+        let answer = self.options.answer;
+        let finder = |every| Finder::new(&self.client, every, answer);
+        let mut finder = self.options.find.map(finder);
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -84,6 +92,16 @@ impl Publisher {
             // What is not known yet is not an empty mapping.
             if !self.current.is_ready() {
                 continue;
+            }
+            if let Some(finder) = &mut finder
+                && let Some(mut found) = finder.look().await
+            {
+                found.extend(self.options.namespaces.iter().cloned());
+                places.retain(|place| found.remove(place.namespace()));
+                if !found.is_empty() {
+                    tracing::info!(namespaces = ?found, "publishing where there are DataPlanes, too");
+                }
+                places.extend(found.iter().map(|namespace| place(namespace, self)));
             }
             let snapshot = self.current.load();
             for place in &mut places {
@@ -157,6 +175,9 @@ impl Publisher {
 /// By when a request of ConfigMaps must have been answered. Longer than the Lease's, for what is sent
 /// is larger; who leads no longer gives up sooner.
 pub const ANSWER: Duration = Duration::from_secs(15);
+
+/// How often to ask for the namespaces of DataPlanes.
+pub const FIND_EVERY: Duration = Duration::from_secs(30);
 
 /// How often to look whether there is something to do.
 const LOOK: Duration = Duration::from_millis(500);
