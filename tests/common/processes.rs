@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // clippy spares only #[test] itself
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,9 +69,13 @@ impl Drop for Process {
 
 /// The sidecar in front of the Kong at `kong_url`.
 pub async fn exporter(kong_url: &str, arguments: &[&str]) -> Process {
+    exporter_by(Command::new(program()), kong_url, arguments).await
+}
+
+/// What is built with the tests, or what is to be measured instead.
+fn program() -> OsString {
     let built = env!("CARGO_BIN_EXE_kong-metrics-exporter").into();
-    let program = std::env::var_os("KONG_EXPORTER_BINARY").unwrap_or(built);
-    exporter_by(Command::new(program), kong_url, arguments).await
+    std::env::var_os("KONG_EXPORTER_BINARY").unwrap_or(built)
 }
 
 /// The same, where `command` is what starts it.
@@ -83,7 +88,7 @@ pub async fn exporter_by(mut command: Command, kong_url: &str, arguments: &[&str
 
 /// Another command that serves.
 pub async fn command(arguments: &[&str]) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kong-metrics-exporter"));
+    let mut command = Command::new(program());
     command.args(arguments).env_clear();
     Process::start(command, folder("command"), "listening").await
 }

@@ -4,6 +4,9 @@
 //! A few thousand names by default; `KONG_EXPORTER_PUBLISHED` says how many. What is measured is
 //! printed.
 
+mod clocks;
+mod fleet;
+mod namespaces;
 mod rights;
 mod routes;
 
@@ -18,6 +21,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
+use clocks::a_clock_that_is_a_year_off_makes_neither_two_leaders_nor_none;
+use namespaces::namespaces_with_data_planes_are_found_and_a_missing_right_there_is_told;
 use rights::a_missing_right_is_told_as_the_rule_to_add;
 use routes::what_routes_say_is_published_and_what_is_said_of_them_is_not;
 
@@ -31,12 +36,14 @@ pub(crate) fn tests() -> Vec<Test> {
         one_of_two_publishers_writes_and_sidecars_have_it,
         what_somebody_does_to_configmaps_is_undone_and_takes_nothing,
         a_missing_right_is_told_as_the_rule_to_add,
+        a_clock_that_is_a_year_off_makes_neither_two_leaders_nor_none,
+        namespaces_with_data_planes_are_found_and_a_missing_right_there_is_told,
     ];
     // Routes of other tests would be published, too.
     let alone = tests![Alone:
         what_routes_say_is_published_and_what_is_said_of_them_is_not,
     ];
-    shared.into_iter().chain(alone).collect()
+    shared.into_iter().chain(alone).chain(fleet::tests()).collect()
 }
 
 /// Two publishers, and what they publish.

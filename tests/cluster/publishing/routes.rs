@@ -86,7 +86,7 @@ pub(super) async fn what_routes_say_is_published_and_what_is_said_of_them_is_not
     scene.was_never_denied();
 }
 
-fn route_to(service: &str) -> String {
+pub(super) fn route_to(service: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: {service}}}\n\
          spec: {{ports: [{{port: 80}}]}}\n---\n\
