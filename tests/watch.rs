@@ -28,10 +28,12 @@ use kong_metrics_exporter::mapping::{Current, Label, Tier};
 use kong_metrics_exporter::resolve::{Flavor, Settings, Switch};
 use kong_metrics_exporter::sidecar::Mapping;
 use kong_metrics_exporter::source::asking::{Asking, asking};
+use kong_metrics_exporter::source::needs::Kinds;
 use kong_metrics_exporter::source::watch::{self, Config};
 use serde_json::{Value, json};
 use sidecar::{Sidecar, config, eventually};
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 const ALL: [ObjectKind; 4] =
     [ObjectKind::Service, ObjectKind::HTTPRoute, ObjectKind::ReferenceGrant, ObjectKind::TCPRoute];
@@ -51,7 +53,7 @@ impl Watching {
 
     fn start_with(api: &Api, config: Config) -> Self {
         let (current, board) = (Current::awaiting(), Board::default());
-        let (asking, questions) = asking();
+        let (asking, questions) = asking(&config);
         let task = watch::follow(api.client(), config, current.clone(), board.clone(), questions);
         Self { current, board, asking, task: tokio::spawn(task) }
     }
@@ -115,6 +117,7 @@ fn quick() -> Config {
             ..Settings::default()
         },
         namespaces: BTreeSet::new(),
+        kinds: Kinds::All,
         options: Options {
             following,
             look_every: Duration::from_millis(50),
@@ -126,9 +129,9 @@ fn quick() -> Config {
 fn spec(backends: &[&str]) -> Value {
     let backend = |name: &&str| match name.split_once('/') {
         Some((namespace, name)) => {
-            json!({"kind": "Service", "namespace": namespace, "name": name, "port": 80})
+            json!({"kind": "Service", "namespace": namespace, "name": name, "port": 80, "weight": 1})
         }
-        None => json!({"kind": "Service", "name": name, "port": 80}),
+        None => json!({"kind": "Service", "name": name, "port": 80, "weight": 1}),
     };
     let refs: Vec<_> = backends.iter().map(backend).collect();
     json!({"spec": {"parentRefs": [{"name": "kong"}], "rules": [{"backendRefs": refs}]}})
@@ -409,14 +412,72 @@ async fn the_page_of_the_mapping_tells_why_a_name_stands_for_no_service() {
     let expected = vec![
         Value::Null,
         json!([
-            "HTTPRoute web/b rule 0: web/gone port 80: left out: there is no such Service",
-            "HTTPRoute web/b rule 0: other/far port 80: left out: no ReferenceGrant in \
+            "HTTPRoute web/b rule 0: web/gone port 80 weight 1: left out: there is no such Service",
+            "HTTPRoute web/b rule 0: other/far port 80 weight 1: left out: no ReferenceGrant in \
              namespace other lets HTTPRoutes of namespace web refer to it",
         ]),
         json!(["there is no HTTPRoute web/c here"]),
         json!(["HTTPRoute web/a is known, but has no rule 7"]),
     ];
     assert_eq!(reasons().await, expected);
+}
+
+#[tokio::test]
+async fn only_what_the_scraped_names_need_is_watched_from_then_on() {
+    let api = cluster(&["a"]).await;
+    api.put(ObjectKind::TCPRoute, "web", "t", spec(&["a"]));
+    let mut settings = quick();
+    settings.kinds = Kinds::Needed;
+    settings.settings.combined = Switch::On;
+    let watching = Watching::start_with(&api, settings);
+    let printing = |names: &[&str]| {
+        let line = |name: &&str| format!("kong_x{{service=\"{name}\"}} 1\n");
+        kong::good(&names.iter().map(line).collect::<String>())
+    };
+    let kong = Kong::start(printing(&["", "web.a.80", "httproute.web.svc.web.a.80.1"])).await;
+    let (current, asking) = (watching.current.clone(), Some(watching.asking.clone()));
+    let mapping = Mapping { current, asking, ..Mapping::default() };
+    let sidecar = Sidecar::start_mapped("127.0.0.1:0", config(&kong), mapping);
+    eventually("ready", async || watching.current.is_ready()).await;
+    let lists = || {
+        let requests = api.requests().into_iter();
+        requests.filter(|request| request.contains("limit=")).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        assert!(sidecar.scrape().await.is_whole);
+        sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(lists(), Vec::<String>::new(), "these say themselves");
+
+    // A split, of which only one half exists.
+    let split = "httproute.web.svc.web.a.80.1_web.gone.80.1";
+    route(&api, "b", &["a", "gone"]);
+    kong.answers(printing(&["web.a.80", split]));
+    assert!(sidecar.scrape().await.is_whole);
+    watching.until(split, "web/a").await;
+    assert!(!lists().iter().any(|request| request.contains("tcproutes")), "{:?}", lists());
+
+    // Once there, it stays.
+    kong.answers(printing(&["web.a.80", "tcproute.web.t.0"]));
+    assert!(sidecar.scrape().await.is_whole);
+    watching.until("tcproute.web.t.0", "web/a").await;
+    assert!(watching.status(ObjectKind::HTTPRoute).is_open);
+    assert_eq!(watching.find("httproute.web.svc.web.a.80.1").as_deref(), Some("web/a"));
+}
+
+#[tokio::test]
+async fn with_the_first_kongservice_everything_is_watched() {
+    let api = Api::start(&[&ALL[..], &[ObjectKind::KongService]].concat()).await;
+    let mut settings = quick();
+    settings.kinds = Kinds::Needed;
+    settings.settings.flavor = Flavor::KongOperator;
+    let watching = Watching::start_with(&api, settings);
+    watching.until_open(ObjectKind::KongService).await;
+    assert_eq!(watching.board.watches().len(), 1);
+    api.put(ObjectKind::KongService, "web", "any", json!({"spec": {"host": "a.web.svc"}}));
+    for kind in ALL {
+        watching.until_open(kind).await;
+    }
 }
 
 #[tokio::test]

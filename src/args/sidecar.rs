@@ -8,11 +8,12 @@ use clap::{ArgAction, Args};
 use hyper::Uri;
 
 use super::{Families, Labels};
-use crate::args::values::{kong_url, label, positive_duration, telemetry_path};
+use crate::args::values::{kong_url, label, positive_duration, telemetry_path, watch_kinds};
 use crate::args::{KONG, Kubernetes, Logs, WEB, Watch};
 use crate::cluster::client::is_in_cluster;
 use crate::sidecar::{self, ListenAddress};
-use crate::source::{Cluster, Source};
+use crate::source::needs::Kinds;
+use crate::source::{Cluster, Source, watch};
 
 /// Arguments of `sidecar`.
 #[derive(Debug, Args)]
@@ -151,6 +152,18 @@ pub struct Sidecar {
     kubernetes: Kubernetes,
     #[command(flatten)]
     watch: Watch,
+
+    /// Which kinds are watched with --mapping=watch: all, or needed (those without which a name in
+    /// the last scrapes would not be understood, each from then on)
+    #[arg(
+        long = "watch.kinds",
+        env = "KONG_METRICS_EXPORTER_WATCH_KINDS",
+        value_name = "KINDS",
+        default_value = "all",
+        value_parser = watch_kinds,
+        help_heading = "Watch"
+    )]
+    kinds: Kinds,
     #[command(flatten)]
     labels: Labels,
     #[command(flatten)]
@@ -172,7 +185,7 @@ impl Sidecar {
         Cluster {
             access: self.kubernetes.access(),
             namespace: self.mapping_namespace.clone(),
-            watch: self.watch.config(),
+            watch: watch::Config { kinds: self.kinds, ..self.watch.config() },
         }
     }
 

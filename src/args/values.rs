@@ -8,6 +8,7 @@ use crate::cluster::follow::ListBy;
 use crate::mapping::name::{is_label, is_subdomain};
 use crate::mapping::shards;
 use crate::sidecar;
+use crate::source::needs::Kinds;
 
 /// `--kong.url`: http alone, for the request stays on this host.
 pub(super) fn kong_url(text: &str) -> Result<Uri, String> {
@@ -69,6 +70,15 @@ pub(super) fn list_by(text: &str) -> Result<ListBy, String> {
         "pages" => Ok(ListBy::Pages),
         "stream" => Ok(ListBy::Stream),
         _ => Err("expected pages or stream".to_owned()),
+    }
+}
+
+/// `--watch.kinds`.
+pub(super) fn watch_kinds(text: &str) -> Result<Kinds, String> {
+    match text {
+        "all" => Ok(Kinds::All),
+        "needed" => Ok(Kinds::Needed),
+        _ => Err("expected all or needed".to_owned()),
     }
 }
 

@@ -143,6 +143,23 @@ impl Watches {
         mem::take(&mut self.updates)
     }
 
+    /// Follows these kinds, too, from now on.
+    pub fn add<'k>(&mut self, kinds: impl Iterator<Item = &'k ObjectKind>) {
+        let before = self.scope.kinds.len();
+        self.scope.kinds.extend(kinds);
+        if self.scope.kinds.len() > before
+            && let Some(served) = self.served.take()
+        {
+            self.look(Ok(served));
+        }
+    }
+
+    /// Whether all that is there of this kind has been told, if it is followed.
+    pub fn has_listed(&self, kind: ObjectKind) -> bool {
+        let mut followed = self.followed.iter().filter(|(id, _)| id.kind == kind);
+        followed.all(|(_, one)| one.progress.is_listed)
+    }
+
     /// Whether everything that is there has been told, as far as the server allows. While a kind
     /// that is new is listed, not everything has been.
     pub fn is_settled(&self) -> bool {

@@ -18,7 +18,7 @@ enum Follower {
     File(file::Follower),
     Dir(dir::Follower),
     Published { client: kube::Client, namespace: String, name: String },
-    Watch(kube::Client, watch::Config, Board, Questions),
+    Watch(kube::Client, Box<watch::Config>, Board, Questions),
 }
 
 /// The mapping after its first reading, and what keeps it fresh for as long as it is polled.
@@ -43,10 +43,10 @@ pub(super) async fn follow(
         }
         Source::Watch => {
             let board = mapping.watches.insert(Board::default()).clone();
-            let (asking, questions) = asking();
+            let (asking, questions) = asking(&cluster.watch);
             mapping.asking = Some(asking);
             let client = client::connect(&cluster.access).await?;
-            Follower::Watch(client, cluster.watch.clone(), board, questions)
+            Follower::Watch(client, Box::new(cluster.watch.clone()), board, questions)
         }
         Source::Published(name) => {
             let client = client::connect(&cluster.access).await?;
@@ -69,7 +69,7 @@ pub(super) async fn follow(
                 match following.await {}
             }
             Follower::Watch(client, config, board, questions) => {
-                watch::follow(client, config, current, board, questions).await;
+                watch::follow(client, *config, current, board, questions).await;
             }
         }
         pending().await

@@ -176,6 +176,9 @@ impl Shared {
         let snapshot = self.mapping.current.load();
         if self.record.note_names(|| memo.names(), &snapshot, SystemTime::now()) {
             self.metrics.backends(metrics::rows(&snapshot, memo.names()));
+            if let Some(asking) = &self.mapping.asking {
+                asking.saw(memo.names());
+            }
         }
         self.record.keep_memo(memo);
         self.tell_changes(&stats);

@@ -10,6 +10,7 @@ pub mod asking;
 pub mod dir;
 pub mod file;
 mod gather;
+pub mod needs;
 pub mod published;
 mod shards;
 pub mod watch;

@@ -20,8 +20,9 @@ use crate::cluster::watches::{Options, Scope, Update, Watches};
 use crate::kubernetes::ObjectKind;
 use crate::mapping::{Current, Snapshot};
 use crate::resolve::{Index, Settings};
-use crate::source::asking::{Question, Questions};
+use crate::source::asking::{Question, Questions, Word};
 use crate::source::gather::Gather;
+use crate::source::needs::{self, Kinds};
 
 /// What is watched, and what is made of it.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub settings: Settings,
     /// The namespaces to watch; all where there is none.
     pub namespaces: BTreeSet<String>,
+    /// Which kinds to watch.
+    pub kinds: Kinds,
     /// How to watch.
     pub options: Options,
 }
@@ -43,13 +46,15 @@ pub async fn follow(
     mut questions: Questions,
 ) {
     loop {
+        let (all, mut scope) = (config.scope(), config.scope());
+        if config.kinds == Kinds::Needed {
+            let needed = questions.needs();
+            scope.kinds.retain(|kind| *kind == needs::FIRST || needed.contains(kind));
+        }
+        let options = config.options.clone();
         let source = Source {
-            watches: Watches::new(
-                client.clone(),
-                config.scope(),
-                config.options.clone(),
-                board.clone(),
-            ),
+            watches: Watches::new(client.clone(), scope, options, board.clone()),
+            all: all.kinds,
             current: current.clone(),
             board: board.clone(),
             questions: &mut questions,
@@ -107,6 +112,8 @@ impl Config {
 
 struct Source<'q> {
     watches: Watches,
+    /// All kinds that can make a difference.
+    all: BTreeSet<ObjectKind>,
     questions: &'q mut Questions,
     current: Current,
     board: Board,
@@ -140,17 +147,24 @@ impl Source<'_> {
                     self.wants.count |= !updates.is_empty();
                     updates
                 }
-                question = self.questions.next() => {
-                    if !self.answer(question).await {
-                        return;
+                word = self.questions.next() => match word {
+                    Word::Needs(kinds) => {
+                        self.watches.add(kinds.intersection(&self.all));
+                        continue;
                     }
-                    continue;
-                }
+                    Word::Question(question) => match self.answer(question).await {
+                        true => continue,
+                        false => return,
+                    },
+                },
                 _ = ticks.tick() => {
                     self.current.forget(Instant::now());
                     Vec::new()
                 }
             };
+            if updates.iter().any(is_first) {
+                self.watches.add(self.all.iter());
+            }
             let is_due = self.is_due();
             if updates.is_empty() && !is_due && !self.counts() {
                 continue;
@@ -171,7 +185,8 @@ impl Source<'_> {
             return *snapshot;
         }
         let since = unsettled_since.get_or_insert_with(Instant::now);
-        *snapshot && *has_stored && since.elapsed() >= PATIENCE
+        let is_over = since.elapsed() >= PATIENCE && self.watches.has_listed(ObjectKind::Service);
+        *snapshot && *has_stored && is_over
     }
 
     fn counts(&self) -> bool {
@@ -235,6 +250,11 @@ impl Source<'_> {
             tracing::info!(services, retained, took_ms, "mapping complete");
         }
     }
+}
+
+/// Whether it says that everything is needed.
+fn is_first(update: &Update) -> bool {
+    matches!(update, Update::Apply(object) if object.key().kind == needs::FIRST)
 }
 
 /// How often to look whether something that waited is due.
