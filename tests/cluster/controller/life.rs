@@ -1,14 +1,18 @@
 //! What users do to extensions, and what comes of it.
 
+use std::time::Instant;
+
 use kube::api::{DynamicObject, ListParams};
 
-use super::{Scene, extension, service, spelled};
+use super::{Scene, extension, marked, route, service, spelled};
 use crate::harness::{Cluster, Test, tests};
 use crate::processes::until;
 
 pub(super) fn tests() -> Vec<Test> {
     tests![Shared:
         a_service_is_measured_from_attaching_to_detaching,
+        an_extension_may_go_in_any_order,
+        a_route_that_is_weighted_later_is_not_lost,
     ]
 }
 
@@ -80,6 +84,70 @@ async fn a_service_is_measured_from_attaching_to_detaching(cluster: Cluster) {
     scene.was_never_denied();
 }
 
+/// Whatever goes first, in the end nothing is left.
+async fn an_extension_may_go_in_any_order(cluster: Cluster) {
+    let scene = Scene::new(cluster).await;
+    let controller = scene.controller(&[]).await;
+    let parts = ["Service echo", "DataPlaneMetricsExtension kong", "KongPlugin ours"];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for order in orders {
+        scene.apply(&(service("echo") + &service("other"))).await;
+        scene.apply(&marked("kong", &["echo", "other"])).await;
+        for name in ["echo", "other"] {
+            scene.until_listed("Service", name, Some("kong-metrics-prometheus")).await;
+        }
+        scene.until_told("kong", "other", "Annotated").await;
+        for at in order {
+            match parts[at] {
+                "Service echo" => scene.delete("Service", "echo").await,
+                "KongPlugin ours" => {
+                    // Gone with the extension, or made anew.
+                    if scene.find("KongPlugin", "kong-metrics-prometheus").await.is_some() {
+                        scene.try_delete("KongPlugin", "kong-metrics-prometheus").await;
+                    }
+                }
+                _ => scene.delete("DataPlaneMetricsExtension", "kong").await,
+            }
+        }
+        scene.until_gone("DataPlaneMetricsExtension", "kong").await;
+        scene.until_gone("KongPlugin", "kong-metrics-prometheus").await;
+        scene.until_listed("Service", "other", None).await;
+        assert_eq!(scene.annotation("Service", "other", MARK).await, None, "{order:?}");
+    }
+
+    // A rename is another extension, and the old one's undoing.
+    scene.apply(&(service("echo") + &marked("kong", &["echo"]))).await;
+    scene.until_listed("Service", "echo", Some("kong-metrics-prometheus")).await;
+    scene.apply(&marked("renamed", &["echo"])).await;
+    scene.delete("DataPlaneMetricsExtension", "kong").await;
+    scene.until_listed("Service", "echo", Some("renamed-metrics-prometheus")).await;
+    scene.until_gone("KongPlugin", "kong-metrics-prometheus").await;
+    scene.until_settled(&controller).await;
+    scene.was_never_denied();
+}
+
+async fn a_route_that_is_weighted_later_is_not_lost(cluster: Cluster) {
+    let scene = Scene::new(cluster).await;
+    let _controller = scene.controller(&[]).await;
+    scene.apply(&(service("blue") + &service("green") + &route("shop", &["blue"]))).await;
+    scene.apply(&marked("kong", &["blue"])).await;
+    scene.until_listed("Service", "blue", Some("kong-metrics-prometheus")).await;
+    scene.gate.reset();
+    let start = Instant::now();
+    scene.apply(&route("shop", &["blue", "green"])).await;
+    scene.until_listed("Service", "blue", None).await;
+    println!("controlled: an item of ours was off {:.0?} after the route", start.elapsed());
+    scene.until_listed("HTTPRoute", "shop", Some("kong-metrics-prometheus")).await;
+    let writes = spelled(&scene.gate.writes());
+    assert_eq!(writes[..2], ["PATCH services/blue", "PATCH httproutes/shop"]);
+    scene.until_told("kong", "blue", "RouteAnnotated").await;
+    // And back again.
+    scene.apply(&route("shop", &["blue"])).await;
+    scene.until_listed("HTTPRoute", "shop", None).await;
+    scene.until_listed("Service", "blue", Some("kong-metrics-prometheus")).await;
+    scene.was_never_denied();
+}
+
 fn spelled_event(event: &DynamicObject) -> String {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let data = &event.data;
@@ -107,3 +175,5 @@ fn control_plane(version: &str, name: &str, extensions: &[&str]) -> String {
          spec: {{{rest}, extensions: [{extensions}]}}\n---\n"
     )
 }
+
+const MARK: &str = "kong-metrics-exporter.io/plugin";

@@ -1,7 +1,10 @@
 //! `controller`, with the token of its ServiceAccount and the roles of `deploy/rbac/controller`,
 //! against a real API server with Kong's real definitions.
 
+mod faults;
 mod life;
+mod replicas;
+mod rest;
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +17,8 @@ use crate::http;
 use crate::processes::{self, Process, until};
 
 pub(crate) fn tests() -> Vec<Test> {
-    life::tests()
+    let modules = [life::tests(), faults::tests(), replicas::tests(), rest::tests()];
+    modules.into_iter().flatten().collect()
 }
 
 /// A namespace with a controller's rights and a gate for what it writes.
@@ -46,6 +50,16 @@ impl Scene {
         processes::command(&[&usual, arguments].concat()).await
     }
 
+    /// Takes the Lease away, so that the next controller need not wait for it to run out.
+    async fn forget_lease(&self) {
+        let leases = self.cluster.api(&self.namespace, "coordination.k8s.io/v1", "Lease").await;
+        match leases.delete(LEASE, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => panic!("cannot delete Lease {LEASE}: {error}"),
+            Ok(_) => {}
+        }
+    }
+
     async fn apply(&self, yaml: &str) {
         self.cluster.apply(&self.namespace, yaml).await;
     }
@@ -75,6 +89,12 @@ impl Scene {
         deleted.unwrap_or_else(|error| panic!("cannot delete {kind} {name}: {error}"));
     }
 
+    /// The same, where somebody else may have been faster.
+    async fn try_delete(&self, kind: &str, name: &str) {
+        let api = self.cluster.api(&self.namespace, api_version(kind), kind).await;
+        let _ = api.delete(name, &DeleteParams::default()).await;
+    }
+
     async fn annotation(&self, kind: &str, name: &str, key: &str) -> Option<String> {
         let object = self.find(kind, name).await?;
         object["metadata"]["annotations"][key].as_str().map(str::to_owned)
@@ -87,6 +107,11 @@ impl Scene {
             (now.as_deref() == list).then_some(())
         })
         .await;
+    }
+
+    /// Waits until all is as it was.
+    async fn until_as(&self, before: &[Value]) {
+        until("all is as before", async || (self.content().await == before).then_some(())).await;
     }
 
     /// Waits until there is no such object.
@@ -222,3 +247,4 @@ fn extension(name: &str, services: &[&str]) -> String {
 
 const PLUGINS: &str = "konghq.com/plugins";
 const STATUS: &str = "kong-metrics-exporter.io/status";
+const LEASE: &str = "kong-metrics-exporter-controller";

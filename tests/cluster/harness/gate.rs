@@ -116,6 +116,7 @@ impl Gate {
     /// Counts from 1 again, and lets everything pass.
     pub(crate) fn reset(&self) {
         *self.state.inner.lock().unwrap() = Inner::default();
+        self.state.hung.send_replace(0);
     }
 
     /// The `number`th write meets with this.
@@ -128,12 +129,11 @@ impl Gate {
         self.state.inner.lock().unwrap().always = status;
     }
 
-    /// Waits until a write hangs; `false` where `end` comes first.
+    /// Waits until a write hangs, since the last [`Self::reset`]; `false` where `end` comes first.
     pub(crate) async fn hangs(&self, end: impl Future<Output = ()>) -> bool {
         let mut hung = self.state.hung.subscribe();
-        let before = *hung.borrow();
         tokio::select! {
-            _ = hung.wait_for(|now| *now > before) => true,
+            _ = hung.wait_for(|hung| *hung > 0) => true,
             () = end => false,
         }
     }
