@@ -117,6 +117,14 @@ fn metrics_and_flags_that_are_mentioned_exist() {
             "path",
             "push",
             "enable-controller-controlplaneextensions",
+            // Of helm, kubectl and prometheus-adapter.
+            "field-selector",
+            "install",
+            "metrics-relist-interval",
+            "raw",
+            "server-side",
+            "set",
+            "values",
         ])
         .collect();
     let metric = Regex::new(r"\bkong_exporter_[a-z_]+[a-z]").unwrap();

@@ -76,6 +76,11 @@ impl Admin {
     pub(crate) fn pushed(&self) -> watch::Receiver<Option<Arc<Push>>> {
         self.state.pushed.subscribe()
     }
+
+    /// The last configuration that Kong took, and word of each later one.
+    pub(crate) fn accepted(&self) -> watch::Receiver<Option<Arc<Push>>> {
+        self.state.accepted.subscribe()
+    }
 }
 
 impl Drop for Admin {

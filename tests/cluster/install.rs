@@ -11,6 +11,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use serde_json::Value;
 
+use crate::blocks::blocks;
 use crate::harness::{Cluster, Test, moved, read, tests};
 use crate::processes::until;
 
@@ -18,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests![Shared:
         a_rendered_pod_template_is_stored_as_it_was_printed,
         every_manifest_that_is_shipped_is_accepted,
+        objects_that_are_shown_are_accepted,
         the_datadog_annotation_leaves_the_rest_of_a_gateway_configuration,
     ]
 }
@@ -58,12 +60,7 @@ async fn a_rendered_pod_template_is_stored_as_it_was_printed(cluster: Cluster) {
 /// As `kubectl apply --dry-run=server` with strict validation would say.
 async fn every_manifest_that_is_shipped_is_accepted(cluster: Cluster) {
     let namespace = cluster.namespace("shipped").await;
-    cluster.define(&MONITORING_AND_SCALING).await;
-    cluster.apply("", DATADOG_METRIC).await;
-    until("DatadogMetrics are served", async || {
-        cluster.serves("datadoghq.com/v1alpha1").await.then_some(())
-    })
-    .await;
+    define_what_is_shipped(&cluster).await;
     let mut kinds = BTreeSet::new();
     for file in yaml_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")) {
         let name = file.file_name().unwrap().to_str().unwrap();
@@ -79,9 +76,49 @@ async fn every_manifest_that_is_shipped_is_accepted(cluster: Cluster) {
         }
     }
     // None has been left out by accident.
-    for kind in ["ClusterRole", "PodMonitor", "PrometheusRule", "ScaledObject", "DatadogMetric"] {
+    for kind in [
+        "ClusterRole",
+        "Deployment",
+        "PodMonitor",
+        "PrometheusRule",
+        "ScaledObject",
+        "DatadogMetric",
+    ] {
         assert!(kinds.contains(kind), "{kind} is not in {kinds:?}");
     }
+}
+
+/// What is to be copied out of the documentation, as it stands there.
+async fn objects_that_are_shown_are_accepted(cluster: Cluster) {
+    let namespace = cluster.namespace("shown").await;
+    define_what_is_shipped(&cluster).await;
+    cluster.define(&["gatewayconfigurations.gateway-operator.konghq.com"]).await;
+    let is_new = cluster.serves(V2BETA1).await;
+    let mut kinds = BTreeSet::new();
+    for block in blocks("yaml").into_iter().filter(|block| block.text.contains("apiVersion: ")) {
+        for object in moved(read(&block.text), &namespace) {
+            let types = object.types.clone().unwrap();
+            if types.api_version == V2BETA1 && !is_new {
+                println!("not run: {} shows a {V2BETA1}: set KONG_CRDS_DIR", block.page);
+                continue;
+            }
+            strictly(&cluster, object, true).await;
+            kinds.insert(types.kind);
+        }
+    }
+    for kind in ["DataPlaneMetricsExtension", "HorizontalPodAutoscaler"] {
+        assert!(kinds.contains(kind), "{kind} is not in {kinds:?}");
+    }
+}
+
+/// The kinds of other operators that there are manifests of.
+pub(crate) async fn define_what_is_shipped(cluster: &Cluster) {
+    cluster.define(&MONITORING_AND_SCALING).await;
+    cluster.apply("", DATADOG_METRIC).await;
+    until("DatadogMetrics are served", async || {
+        cluster.serves("datadoghq.com/v1alpha1").await.then_some(())
+    })
+    .await;
 }
 
 /// A merge patch replaces lists, so this one must have none.
@@ -109,6 +146,10 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // The chart's are templates, and links to these.
+        if path.ends_with("chart") {
+            continue;
+        }
         if path.is_dir() {
             files.extend(yaml_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "yaml") {
@@ -184,7 +225,11 @@ fn every_setting(namespace: &str) -> Vec<Settings> {
 }
 
 /// Applies an object; a field that the server does not know is an error.
-async fn strictly(cluster: &Cluster, object: DynamicObject, dry_run: bool) -> DynamicObject {
+pub(crate) async fn strictly(
+    cluster: &Cluster,
+    object: DynamicObject,
+    dry_run: bool,
+) -> DynamicObject {
     let types = object.types.clone().unwrap();
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let api: Api<DynamicObject> = cluster.api(namespace, &types.api_version, &types.kind).await;

@@ -3,6 +3,10 @@
 #![allow(dead_code)] // the harness has more than these tests use
 
 mod admin;
+#[path = "../common/blocks.rs"]
+mod blocks;
+mod chain;
+mod chart;
 mod controller;
 mod faults;
 mod fleet;
@@ -27,11 +31,13 @@ fn main() -> ExitCode {
         smoke::tests(),
         following::tests(),
         install::tests(),
+        chart::tests(),
         publishing::tests(),
         controller::tests(),
         faults::tests(),
         fleet::tests(),
         translator::tests(),
+        chain::tests(),
     ];
     harness::run(modules.into_iter().flatten().collect())
 }

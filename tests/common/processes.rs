@@ -121,6 +121,11 @@ impl Prometheus {
         Self(Process::start(command, folder, "Listening on").await)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
     /// What `query` gives now. Nothing while the server is still starting.
     pub async fn query(&self, query: &str) -> Vec<Element> {
         self.query_in(query, Duration::ZERO).await

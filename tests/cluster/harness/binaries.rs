@@ -13,6 +13,12 @@ pub(crate) struct Binaries {
     controllers: Option<Program>,
     /// Kong Ingress Controller.
     pub(crate) kic: Option<PathBuf>,
+    /// prometheus-adapter.
+    pub(crate) adapter: Option<PathBuf>,
+    pub(crate) helm: Option<PathBuf>,
+    pub(crate) kustomize: Option<PathBuf>,
+    /// A Prometheus 3 that finds its targets in a cluster.
+    pub(crate) prometheus: Option<PathBuf>,
     /// `gateway-api/*.yaml`, `kong/*.yaml` and those of other operators.
     pub(crate) crds: PathBuf,
 }
@@ -42,6 +48,10 @@ impl Binaries {
             apiserver: program(APISERVER)?,
             controllers: program(CONTROLLERS).ok(),
             kic: part("kic").cloned(),
+            adapter: part("adapter").cloned(),
+            prometheus: part("prometheus").cloned(),
+            helm: part("helm").cloned(),
+            kustomize: part("kustomize").cloned(),
             crds: part("crds").cloned().ok_or_else(|| absent("crds", None))?,
         })
     }
@@ -80,7 +90,7 @@ fn absent(what: &str, assets: Option<&Path>) -> String {
 fn built() -> Result<Vec<(String, PathBuf)>, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build");
     let output = Command::new(&script)
-        .args(["--find", "kubes", "kic", "crds"])
+        .args(["--find", "kubes", "kic", "adapter", "prometheus", "helm", "kustomize", "crds"])
         .output()
         .map_err(|error| format!("cannot run {}: {error}", script.display()))?;
     if !output.status.success() {

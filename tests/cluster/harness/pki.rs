@@ -14,21 +14,22 @@ use rcgen::{
 use serde_json::{Value, json};
 
 /// A folder with certificates and keys.
-pub(crate) struct Pki(PathBuf);
+pub(crate) struct Pki {
+    folder: PathBuf,
+    ca: Issuer<'static, KeyPair>,
+}
 
 impl Pki {
     pub(crate) fn make(folder: PathBuf) -> Self {
         fs::create_dir_all(&folder).unwrap();
-        let pki = Self(folder);
-        let ca = pki.authority("ca");
-        let front_proxy = pki.authority("front-proxy-ca");
-        let server = ExtendedKeyUsagePurpose::ServerAuth;
-        let client = ExtendedKeyUsagePurpose::ClientAuth;
-        pki.certificate("apiserver", &ca, "kube-apiserver", None, server);
-        pki.certificate("admin", &ca, "admin", Some("system:masters"), client.clone());
-        let controllers = "system:kube-controller-manager";
-        pki.certificate("controllers", &ca, controllers, None, client.clone());
-        pki.certificate("front-proxy", &front_proxy, "front-proxy-client", None, client);
+        let ca = authority(&folder, "ca");
+        let front_proxy = authority(&folder, "front-proxy-ca");
+        let pki = Self { folder, ca };
+        let names = ["localhost", "kubernetes", "kubernetes.default.svc"];
+        pki.certificate("apiserver", &pki.ca, "kube-apiserver", None, &names);
+        pki.certificate("admin", &pki.ca, "admin", Some("system:masters"), &[]);
+        pki.certificate("controllers", &pki.ca, "system:kube-controller-manager", None, &[]);
+        pki.certificate("front-proxy", &front_proxy, "front-proxy-client", None, &[]);
         // The server takes ECDSA as well as RSA here; rcgen's ring makes no RSA keys.
         let tokens = KeyPair::generate().unwrap();
         fs::write(pki.file("tokens.key"), tokens.serialize_pem()).unwrap();
@@ -37,7 +38,12 @@ impl Pki {
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.folder.join(name)
+    }
+
+    /// Makes a certificate, in files that are called `file`, for a server with this name.
+    pub(crate) fn serving(&self, file: &str, name: &str) {
+        self.certificate(file, &self.ca, name, None, &[name]);
     }
 
     /// A file for clients that show the certificate `name` to the server.
@@ -70,30 +76,21 @@ impl Pki {
         fs::rename(new, path).unwrap();
     }
 
-    fn authority(&self, name: &str) -> Issuer<'static, KeyPair> {
-        let key = KeyPair::generate().unwrap();
-        let mut params = named(name, None);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        fs::write(self.file(&format!("{name}.crt")), params.self_signed(&key).unwrap().pem())
-            .unwrap();
-        Issuer::new(params, key)
-    }
-
     fn certificate(
         &self,
         file: &str,
         authority: &Issuer<'static, KeyPair>,
         name: &str,
         organization: Option<&str>,
-        usage: ExtendedKeyUsagePurpose,
+        names: &[&str],
     ) {
         let key = KeyPair::generate().unwrap();
         let mut params = named(name, organization);
-        if usage == ExtendedKeyUsagePurpose::ServerAuth {
-            let names = ["localhost", "kubernetes", "kubernetes.default.svc"];
-            let names = names.map(|name| SanType::DnsName(Ia5String::try_from(name).unwrap()));
-            params.subject_alt_names = names.to_vec();
+        let mut usage = ExtendedKeyUsagePurpose::ClientAuth;
+        if !names.is_empty() {
+            usage = ExtendedKeyUsagePurpose::ServerAuth;
+            let names = names.iter().map(|name| Ia5String::try_from(*name).unwrap());
+            params.subject_alt_names = names.map(SanType::DnsName).collect();
             let addresses = [Ipv4Addr::LOCALHOST, SERVICE].map(|ip| SanType::IpAddress(ip.into()));
             params.subject_alt_names.extend(addresses);
         }
@@ -102,6 +99,15 @@ impl Pki {
         fs::write(self.file(&format!("{file}.crt")), certificate.pem()).unwrap();
         fs::write(self.file(&format!("{file}.key")), key.serialize_pem()).unwrap();
     }
+}
+
+fn authority(folder: &Path, name: &str) -> Issuer<'static, KeyPair> {
+    let key = KeyPair::generate().unwrap();
+    let mut params = named(name, None);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    fs::write(folder.join(format!("{name}.crt")), params.self_signed(&key).unwrap().pem()).unwrap();
+    Issuer::new(params, key)
 }
 
 /// The address of the Service `kubernetes`.

@@ -3,9 +3,9 @@
 //! through our resolver, our watch and our published mapping, to what its targets and tags show. README.md says how to run more.
 
 mod book;
-mod controller;
+pub(crate) mod controller;
 mod excuses;
-mod fixtures;
+pub(crate) mod fixtures;
 mod judge;
 mod mappings;
 mod others;

@@ -1,0 +1,163 @@
+//! Who reads the sidecar's metrics: a real Prometheus that finds the sidecars in the cluster's
+//! EndpointSlices, and a real prometheus-adapter that makes them part of the Kubernetes API. In:
+//! the rules of the adapter. Out: answers to the two kinds of question.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::Api;
+use serde_json::{Value, json};
+
+use crate::harness::{APISERVER_ADDRESS, Account, Cluster};
+use crate::processes::{Element, Prometheus, until};
+
+/// Prometheus and the adapter.
+pub(crate) struct Readers {
+    cluster: Cluster,
+    pub(crate) prometheus: Prometheus,
+    _accounts: [Account; 2],
+    adapter: Child,
+    log: PathBuf,
+}
+
+impl Readers {
+    /// `rules` are those that the adapter goes by, as `rules.custom` of its chart's values.
+    pub(crate) async fn start(cluster: &Cluster, rules: &[Value]) -> Self {
+        let binaries = &cluster.plane.binaries;
+        let namespace = cluster.namespace("readers").await;
+        let reader = |name: &str| READERS.replace("READER", name);
+        let of_prometheus = Account::of(cluster, &namespace, &reader("prometheus")).await;
+        let kubeconfig = of_prometheus.kubeconfig(APISERVER_ADDRESS);
+        let program = binaries.prometheus.as_deref().expect("prometheus");
+        let prometheus = Prometheus::start(program, vec![job(&kubeconfig)]).await;
+
+        let of_adapter = Account::of(cluster, &namespace, &reader("adapter")).await;
+        let folder = cluster.plane.folder().join(&namespace);
+        fs::create_dir_all(&folder).unwrap();
+        let config = folder.join("adapter.json");
+        fs::write(&config, json!({"rules": rules}).to_string()).unwrap();
+        let name = format!("adapter.{namespace}.svc");
+        cluster.plane.pki.serving("adapter", &name);
+        let log = cluster.plane.folder().join("logs/adapter.log");
+        let file = File::create(&log).unwrap();
+        let pki = &cluster.plane.pki;
+        let kubeconfig = of_adapter.kubeconfig(APISERVER_ADDRESS);
+        let mut command = Command::new(binaries.adapter.as_deref().expect("adapter"));
+        let path = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
+        command
+            .args(["--secure-port=6444", "--bind-address=127.0.0.1"])
+            .arg(path("tls-cert-file", &pki.file("adapter.crt")))
+            .arg(path("tls-private-key-file", &pki.file("adapter.key")))
+            .arg(path("lister-kubeconfig", &kubeconfig))
+            .arg(path("authentication-kubeconfig", &kubeconfig))
+            .arg(path("authorization-kubeconfig", &kubeconfig))
+            .arg(path("config", &config))
+            .arg(format!("--prometheus-url=http://{}", prometheus.address()))
+            // A minute would be usual.
+            .args(["--metrics-relist-interval=2s", "--metrics-max-age=1m"])
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        let adapter = command.spawn().unwrap();
+        let authority = json!(ByteString(fs::read(pki.file("ca.crt")).unwrap()));
+        let manifests = AGGREGATION
+            .replace("NAMESPACE", &namespace)
+            .replace("AUTHORITY", authority.as_str().unwrap());
+        cluster.apply(&namespace, &manifests).await;
+        let accounts = [of_prometheus, of_adapter];
+        Self { cluster: cluster.clone(), prometheus, _accounts: accounts, adapter, log }
+    }
+
+    /// What `kubectl get --raw` says about a metric of a Service; `None` while there is none.
+    pub(crate) async fn metric(&self, service: &str, metric: &str) -> Option<Value> {
+        let path = format!(
+            "/apis/custom.metrics.k8s.io/v1beta1/namespaces/kong/services/{service}/{metric}"
+        );
+        let request = hyper::Request::get(path).body(Vec::new()).unwrap();
+        let answer = self.cluster.client.request::<Value>(request).await.ok()?;
+        Some(answer["items"][0].clone())
+    }
+
+    /// Its value, in thousandths.
+    pub(crate) async fn thousandths(&self, service: &str, metric: &str) -> Option<u64> {
+        let item = self.metric(service, metric).await?;
+        let value = item["value"].as_str()?;
+        match value.strip_suffix('m') {
+            Some(thousandths) => thousandths.parse().ok(),
+            None => Some(1000 * value.parse::<u64>().ok()?),
+        }
+    }
+
+    /// Waits until a query of Prometheus has a result, and hands it back.
+    pub(crate) async fn result(&self, query: &str) -> Vec<Element> {
+        until(query, async || {
+            let result = self.prometheus.query(query).await;
+            (!result.is_empty()).then_some(result)
+        })
+        .await
+    }
+
+    /// The events of an autoscaler, oldest first.
+    pub(crate) async fn rescaled(&self, autoscaler: &str) -> Vec<String> {
+        let events = self.cluster.api("kong", "v1", "Event").await;
+        let mut events: Vec<_> =
+            events.list(&kube::api::ListParams::default()).await.unwrap().items;
+        events.retain(|event| {
+            let about = &event.data["involvedObject"];
+            event.data["reason"] == "SuccessfulRescale"
+                && about["kind"] == "HorizontalPodAutoscaler"
+                && about["name"] == autoscaler
+        });
+        events.sort_by_key(|event| event.data["firstTimestamp"].to_string());
+        let message =
+            |event: &kube::core::DynamicObject| event.data["message"].as_str().unwrap().to_owned();
+        events.iter().map(message).collect()
+    }
+
+    /// How many replicas an autoscaler wants.
+    pub(crate) async fn wanted(&self, autoscaler: &str) -> Option<i32> {
+        let all: Api<HorizontalPodAutoscaler> =
+            Api::namespaced(self.cluster.client.clone(), "kong");
+        Some(all.get(autoscaler).await.unwrap().status?.desired_replicas)
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        let _ = self.adapter.kill();
+        let _ = self.adapter.wait();
+        if std::thread::panicking() {
+            println!("log of prometheus-adapter: {}", self.log.display());
+        }
+    }
+}
+
+/// What Prometheus Operator makes of `deploy/monitoring/servicemonitor`, in short; every second, to
+/// save time.
+fn job(kubeconfig: &Path) -> Value {
+    let keep = |label: &str, value: &str| json!({"source_labels": [label], "regex": value, "action": "keep"});
+    let copy = |label: &str, to: &str| json!({"source_labels": [label], "target_label": to});
+    json!({
+        "job_name": "kong-metrics-exporter",
+        "kubernetes_sd_configs": [{
+            "role": "endpointslice",
+            "kubeconfig_file": kubeconfig,
+            "namespaces": {"names": ["kong"]},
+        }],
+        "relabel_configs": [
+            keep("__meta_kubernetes_service_label_app_kubernetes_io_name", "kong-metrics-exporter"),
+            keep("__meta_kubernetes_endpointslice_port_name", "enriched"),
+            copy("__meta_kubernetes_namespace", "namespace"),
+            copy("__meta_kubernetes_service_name", "service"),
+            copy("__meta_kubernetes_pod_name", "pod"),
+            copy("__meta_kubernetes_pod_container_name", "container"),
+            copy("__meta_kubernetes_endpointslice_port_name", "endpoint"),
+        ],
+    })
+}
+
+const READERS: &str = include_str!("readers.yaml");
+const AGGREGATION: &str = include_str!("aggregation.yaml");
