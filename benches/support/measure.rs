@@ -58,9 +58,16 @@ pub(crate) fn machine() -> String {
         processor(&cpuinfo),
         output_of("uname", &["-r"]),
         output_of("rustc", &["--version"]),
-        output_of("git", &["describe", "--always", "--dirty"]),
+        commit(),
         output_of("date", &["-u", "+%F %H:%M"]),
     )
+}
+
+/// With `-dirty` where anything but recorded results has changed since.
+fn commit() -> String {
+    let changes = output_of("git", &["status", "--porcelain", "--", ".", ":!benches/results"]);
+    let mark = if changes.is_empty() { "" } else { "-dirty" };
+    output_of("git", &["describe", "--always"]) + mark
 }
 
 /// `DATE-processor`, fit for a file name.
