@@ -2,11 +2,14 @@
 //! refused. What a real API server says to it is in tests/cluster.
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy spares only #[test] itself
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use serde_json::Value;
+use kong_metrics_exporter::sidecar::{Tls, TlsError};
+use serde_json::{Value, json};
 
 const TARGETS: [(&str, &str); 4] = [
     ("gatewayconfiguration-v2beta1", "/spec/dataPlaneOptions/deployment/podTemplateSpec"),
@@ -38,6 +41,51 @@ fn pod_templates_have_only_fields_that_kubernetes_has() {
             }
         }
     }
+}
+
+/// The file that the sidecar is pointed to comes out of an annotation; it has to understand it.
+#[test]
+fn tls_comes_with_all_that_it_takes() {
+    for (clients, probe, files) in [
+        (
+            None,
+            json!({"path": "/livez", "port": 9542, "scheme": "HTTPS"}),
+            vec!["tls.crt", "tls.key"],
+        ),
+        (Some("--tls.clients"), json!({"port": 9542}), vec!["tls.crt", "tls.key", "ca.crt"]),
+    ] {
+        let arguments = ["--for=deployment", "--mapping=none", "--tls=sidecar-tls"];
+        let printed = rendered(&[&arguments[..], clients.as_slice()].concat());
+        let pod = printed.pointer("/spec/template/spec").unwrap();
+        let container = &pod["initContainers"][0];
+        let live = container["livenessProbe"].as_object().unwrap();
+        assert_eq!(live.get("httpGet").or_else(|| live.get("tcpSocket")), Some(&probe));
+        let volume = &pod["volumes"][0];
+        assert_eq!(container["volumeMounts"][0]["name"], volume["name"]);
+        let folder = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+        let [secret, annotation] = &volume["projected"]["sources"].as_array().unwrap()[..] else {
+            panic!("{volume}")
+        };
+        let items = secret["secret"]["items"].as_array().unwrap().iter();
+        assert!(items.map(|item| &item["path"]).eq(&files));
+        let item = &annotation["downwardAPI"]["items"][0];
+        let file = format!("{folder}/{}", item["path"].as_str().unwrap());
+        let arguments = container["args"].as_array().unwrap();
+        assert!(arguments.contains(&format!("--web.config.file={file}").into()), "{arguments:?}");
+        let key = "kong-metrics-exporter.io/web-config";
+        assert_eq!(item["fieldRef"]["fieldPath"], format!("metadata.annotations['{key}']"));
+        let content = &printed.pointer("/spec/template/metadata/annotations").unwrap()[key];
+        let web = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rendered-web.yaml");
+        fs::write(&web, content.as_str().unwrap()).unwrap();
+        // All that is missing here are the certificates.
+        let error = Tls::read(&web).unwrap_err();
+        assert!(matches!(error, TlsError::Pem { .. }), "{error}: {content}");
+        let values = rendered(&["--for=helm-kong", "--mapping=none", "--tls=sidecar-tls"]);
+        assert!(values["podAnnotations"][key].is_string());
+    }
+    let both = ["--for=deployment", "--tls=a", "--", "--web.config.file=/web.yaml"];
+    let told = String::from_utf8(run(&both).stderr).unwrap();
+    assert!(told.contains("give one of them"), "{told}");
 }
 
 #[test]

@@ -211,6 +211,7 @@ fn settings() -> Settings {
         arguments: vec!["--label.kong-service=service".to_owned()],
         port: 9542,
         kong_series: 100_000,
+        tls: None,
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser};
 
 use super::{Arguments, Command, usage};
-use crate::render::{Form, Settings, Target};
+use crate::args::values::object_name;
+use crate::render::{Form, Settings, Target, Tls};
 use crate::source::Source;
 
 /// Arguments of `render`.
@@ -53,6 +54,14 @@ pub struct Render {
         default_value = concat!("kong-metrics-exporter:", env!("CARGO_PKG_VERSION"))
     )]
     image: String,
+
+    /// TLS for scrapers: a Secret in the namespace of Kong's pods with tls.crt and tls.key
+    #[arg(long, env = "KONG_METRICS_EXPORTER_TLS", value_name = "SECRET", value_parser = object_name)]
+    tls: Option<String>,
+
+    /// With --tls, let only those in that have a certificate signed by the Secret's ca.crt
+    #[arg(long = "tls.clients", env = "KONG_METRICS_EXPORTER_TLS_CLIENTS", requires = "tls")]
+    tls_clients: bool,
 
     /// A file that has the object, or the values, already: printed with the sidecar in it, and
     /// otherwise as it is; - for standard input
@@ -126,6 +135,7 @@ impl Render {
             arguments: self.arguments.clone(),
             port: self.port()?,
             kong_series: self.kong_series,
+            tls: self.tls.clone().map(|secret| Tls { secret, clients: self.tls_clients }),
         })
     }
 
@@ -143,6 +153,9 @@ impl Render {
         }
         if is_given("--mapping") {
             return Err(usage("--mapping belongs before the --"));
+        }
+        if self.tls.is_some() && is_given("--web.config.file") {
+            return Err(usage("--tls writes the --web.config.file: give one of them"));
         }
         let start = ["kong-metrics-exporter", "sidecar"].map(str::to_owned);
         let arguments = start.into_iter().chain(self.arguments.iter().cloned());

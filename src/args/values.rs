@@ -46,6 +46,14 @@ pub(super) fn telemetry_path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// An object, such as a Secret.
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    if is_subdomain(text) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a name of a-z, 0-9, - and .".to_owned())
+}
+
 /// A namespace.
 pub(super) fn label(text: &str) -> Result<String, String> {
     if is_label(text) {

@@ -70,6 +70,17 @@ pub struct Settings {
     pub port: u16,
     /// How many series Kong's dictionary is to have room for; 0 leaves it alone.
     pub kong_series: u32,
+    /// TLS for scrapers.
+    pub tls: Option<Tls>,
+}
+
+/// Where the sidecar's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// A Secret with `tls.crt` and `tls.key`, in the namespace of Kong's pods.
+    pub secret: String,
+    /// Whether only clients are let in that its `ca.crt` has signed.
+    pub clients: bool,
 }
 
 /// Why there is nothing to print.

@@ -5,7 +5,7 @@
 //! where the two differ.
 
 use super::tree::{Node, list, map};
-use super::{Form, Settings};
+use super::{Form, Settings, Tls};
 use crate::mapping::shards::DEFAULT_NAME;
 use crate::source::Source;
 
@@ -30,8 +30,10 @@ pub(crate) const DICTIONARY: &str = "KONG_NGINX_HTTP_LUA_SHARED_DICT";
 /// The sidecar's container.
 pub(crate) fn container(settings: &Settings) -> Node {
     let arguments = settings.arguments.iter().map(|argument| argument.as_str().into());
+    let web = settings.tls.iter().map(|_| format!("--web.config.file={WEB_FOLDER}/{WEB_FILE}"));
     let arguments = ["sidecar".into(), format!("--mapping={}", settings.mapping).into()]
         .into_iter()
+        .chain(web.map(Node::from))
         .chain(arguments);
     let mut container = map([("name", NAME.into()), ("image", settings.image.as_str().into())])
         .with("imagePullPolicy", "IfNotPresent");
@@ -46,20 +48,35 @@ pub(crate) fn container(settings: &Settings) -> Node {
         .with("ports", list([ports]))
         // Alive means that it answers; neither Kong nor the API server has a say in it. There is no
         // readiness probe: it would take the gateway out of service for want of metrics.
-        .with("livenessProbe", liveness(port))
+        .with("livenessProbe", liveness(port, settings.tls.as_ref()))
         .with("resources", resources(settings))
         .with("securityContext", security())
         .with("terminationMessagePath", "/dev/termination-log")
         .with("terminationMessagePolicy", "File");
-    let mounts = mounts(&settings.mapping);
+    let mounts = mounts(settings);
     if mounts.is_empty() { container } else { container.with("volumeMounts", Node::List(mounts)) }
 }
 
-/// Volumes for it, as many as the mapping needs.
+/// Volumes for it, as many as the mapping and TLS need.
 pub(crate) fn volumes(settings: &Settings) -> Vec<Node> {
+    mapping_volume(settings).into_iter().chain(settings.tls.as_ref().map(web)).collect()
+}
+
+/// What the pods are annotated with.
+pub(crate) fn annotations(settings: &Settings) -> Option<Node> {
+    let Tls { clients, .. } = settings.tls.as_ref()?;
+    let clients = match clients {
+        true => ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt",
+        false => "",
+    };
+    let config = format!("tls_server_config: {{cert_file: tls.crt, key_file: tls.key{clients}}}");
+    Some(map([(WEB_CONFIG, config.into())]))
+}
+
+fn mapping_volume(settings: &Settings) -> Option<Node> {
     let content = match &settings.mapping {
-        Source::None => return Vec::new(),
-        Source::Watch | Source::Published(_) => return vec![token()],
+        Source::None => return None,
+        Source::Watch | Source::Published(_) => return Some(token()),
         Source::File(_) => {
             let content = map([("name", MAPPING.into()), ("defaultMode", READABLE.into())]);
             ("configMap", content)
@@ -74,7 +91,25 @@ pub(crate) fn volumes(settings: &Settings) -> Vec<Node> {
             ("projected", map([("defaultMode", READABLE.into()), ("sources", sources)]))
         }
     };
-    vec![map([("name", MAPPING_VOLUME.into()), content])]
+    Some(map([("name", MAPPING_VOLUME.into()), content]))
+}
+
+/// The certificate, and beside it the file that names it, out of an annotation of the pod: so there
+/// is no further object.
+fn web(tls: &Tls) -> Node {
+    let item = |file: &str| map([("key", file.into()), ("path", file.into())]);
+    let authority = tls.clients.then_some("ca.crt");
+    let files = ["tls.crt", "tls.key"].into_iter().chain(authority).map(item);
+    let files = Node::List(files.collect());
+    let secret = map([("name", tls.secret.as_str().into()), ("items", files)]);
+    let field = format!("metadata.annotations['{WEB_CONFIG}']");
+    let field = map([("apiVersion", "v1".into()), ("fieldPath", field.into())]);
+    let file = list([map([("path", WEB_FILE.into()), ("fieldRef", field)])]);
+    let sources = list([map([("secret", secret)]), map([("downwardAPI", map([("items", file)]))])]);
+    map([
+        ("name", WEB.into()),
+        ("projected", map([("defaultMode", READABLE.into()), ("sources", sources)])),
+    ])
 }
 
 /// Whether the sidecar talks to the API server.
@@ -97,10 +132,18 @@ fn megabytes(series: u32) -> Option<u64> {
     (series > 0).then(|| bytes.div_ceil(1 << 20).next_power_of_two().max(8))
 }
 
-fn liveness(port: i64) -> Node {
-    let get = map([("path", "/livez".into()), ("port", port.into()), ("scheme", "HTTP".into())]);
+/// kubelet looks at no server's certificate and has none of its own.
+fn liveness(port: i64, tls: Option<&Tls>) -> Node {
+    let get = |scheme: &str| {
+        map([("path", "/livez".into()), ("port", port.into()), ("scheme", scheme.into())])
+    };
+    let probe = match tls {
+        None => ("httpGet", get("HTTP")),
+        Some(Tls { clients: false, .. }) => ("httpGet", get("HTTPS")),
+        Some(Tls { clients: true, .. }) => ("tcpSocket", map([("port", port.into())])),
+    };
     map([
-        ("httpGet", get),
+        probe,
         ("periodSeconds", 20.into()),
         ("timeoutSeconds", 3.into()),
         ("successThreshold", 1.into()),
@@ -134,7 +177,8 @@ fn security() -> Node {
     ])
 }
 
-fn mounts(mapping: &Source) -> Vec<Node> {
+fn mounts(settings: &Settings) -> Vec<Node> {
+    let mapping = &settings.mapping;
     let mount = |volume: &str, path: &str| {
         let place = [("name", volume.into()), ("mountPath", path.into())];
         map(place).with("readOnly", true)
@@ -145,6 +189,9 @@ fn mounts(mapping: &Source) -> Vec<Node> {
     }
     if let Some(folder) = folder(mapping) {
         mounts.push(mount(MAPPING_VOLUME, &folder));
+    }
+    if settings.tls.is_some() {
+        mounts.push(mount(WEB, WEB_FOLDER));
     }
     mounts
 }
@@ -183,6 +230,15 @@ const USER: i64 = 65532;
 const READABLE: i64 = 420;
 
 const TOKEN: &str = "metrics-exporter-token";
+
+const WEB: &str = "metrics-exporter-web";
+
+const WEB_FOLDER: &str = "/etc/kong-metrics-exporter/web";
+
+const WEB_FILE: &str = "web.yaml";
+
+/// The annotation of the pods that becomes [`WEB_FILE`].
+const WEB_CONFIG: &str = "kong-metrics-exporter.io/web-config";
 
 const MAPPING_VOLUME: &str = "metrics-exporter-mapping";
 

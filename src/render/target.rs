@@ -43,7 +43,7 @@ pub(crate) fn addition(target: Target, settings: &Settings) -> Node {
         Target::Deployment => {
             let proxy = map([("name", settings.container.as_str().into())]);
             let spec = pod_spec(settings, with_dictionary(proxy, settings));
-            let template = map([("metadata", map([("labels", labels())])), ("spec", spec)]);
+            let template = map([("metadata", metadata(settings, labels())), ("spec", spec)]);
             map([("template", template)])
         }
         _ => match tree(target, settings).get("spec") {
@@ -76,11 +76,20 @@ fn deployment_options(settings: &Settings, with_image: bool) -> Node {
     if with_image {
         proxy = proxy.with("image", settings.kong_image.as_str());
     }
-    let template = map([("metadata", map([("labels", labels())]))]);
+    let template = map([("metadata", metadata(settings, labels()))]);
     map([(
         "podTemplateSpec",
         template.with("spec", pod_spec(settings, with_dictionary(proxy, settings))),
     )])
+}
+
+/// Of the pods.
+fn metadata(settings: &Settings, labels: Node) -> Node {
+    let metadata = map([("labels", labels)]);
+    match pod::annotations(settings) {
+        Some(annotations) => metadata.with("annotations", annotations),
+        None => metadata,
+    }
 }
 
 fn labels() -> Node {
@@ -168,7 +177,8 @@ fn deployment(settings: &Settings) -> Node {
         .with("dnsPolicy", "ClusterFirst")
         .with("schedulerName", "default-scheduler")
         .with("securityContext", map([]));
-    let template = map([("metadata", map([("labels", Node::Map(all_labels))])), ("spec", spec)]);
+    let metadata = metadata(settings, Node::Map(all_labels));
+    let template = map([("metadata", metadata), ("spec", spec)]);
     let rolling = map([("maxUnavailable", 0.into()), ("maxSurge", 1.into())]);
     let spec = map([
         ("replicas", 1.into()),
@@ -198,7 +208,10 @@ fn values(settings: &Settings) -> Node {
     if !volumes.is_empty() {
         deployment = deployment.with("userDefinedVolumes", Node::List(volumes));
     }
-    let values = map([("deployment", deployment), ("podLabels", labels())]);
+    let mut values = map([("deployment", deployment), ("podLabels", labels())]);
+    if let Some(annotations) = pod::annotations(settings) {
+        values = values.with("podAnnotations", annotations);
+    }
     match pod::dictionary(settings) {
         // The chart makes KONG_… of it.
         Some(size) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kong_metrics_exporter::render::{Form, Settings, Target, render};
+use kong_metrics_exporter::render::{Form, Settings, Target, Tls, render};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
@@ -205,7 +205,14 @@ fn every_setting(namespace: &str) -> Vec<Settings> {
         for mapping in ["none", "watch", "published", "dir:/mapping", "file:/mapping/mapping.yaml"]
         {
             for kong_series in [0, 100_000] {
+                // One that has the other extreme of everything else, too.
+                let tls = kong_series > 0;
+                let tls = tls.then(|| Tls {
+                    secret: "sidecar-tls".to_owned(),
+                    clients: form == Form::Native,
+                });
                 all.push(Settings {
+                    tls,
                     form,
                     name: "kong".to_owned(),
                     namespace: namespace.to_owned(),

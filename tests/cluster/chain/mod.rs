@@ -242,6 +242,7 @@ fn dataplane() -> String {
         arguments: Vec::new(),
         port: 9542,
         kong_series: 0,
+        tls: None,
     };
     let printed = render(Target::Deployment, &settings).unwrap();
     assert!(printed.contains("\n  replicas: 1\n"), "{printed}");
