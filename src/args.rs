@@ -68,8 +68,10 @@ pub enum Command {
     Resolve(Box<Resolve>),
     /// Tell what maps to what, by which rule, and why not, from manifests or the cluster
     Explain(Box<Explain>),
-    /// Show what the controller would write for these manifests, and why
+    /// Show what the controller would write, for manifests or for the cluster, and why
     Plan(Box<Plan>),
+    /// Print the definition of DataPlaneMetricsExtensions, for clusters without Kong Operator
+    Crd,
     /// Print the sidecar as YAML, in what makes Kong's pods
     Render(Box<Render>),
     /// Show the sidecar at work in front of a make-believe Kong, on this host alone
@@ -268,7 +270,7 @@ pub fn parse_from(
     match &arguments.command {
         Command::Sidecar(sidecar) => drop(sidecar.config()?),
         Command::Enrich(enrich) => drop(enrich.rules()?),
-        Command::Publish(_) | Command::Controller(_) => {}
+        Command::Publish(_) | Command::Controller(_) | Command::Crd => {}
         Command::Resolve(resolve) => resolve.objects.required()?,
         Command::Explain(explain) => drop(explain.subject()?),
         Command::Plan(_) => {}

@@ -1,16 +1,19 @@
 //! Arguments of `plan`.
 
+use std::time::Duration;
+
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
-use crate::args::{Controller, Objects};
+use crate::args::values::positive_duration;
+use crate::args::{Kubernetes, Objects, Watch};
+use crate::cluster::control::Config;
 use crate::controller::Options;
-use crate::resolve::Settings;
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// The manifests.
+    /// The manifests; those of the cluster where there are none.
     #[command(flatten)]
     pub objects: Objects,
 
@@ -33,8 +36,23 @@ pub struct Plan {
     )]
     adopt: bool,
 
+    /// By when the API server must have listed everything, where the cluster is read
+    #[arg(
+        long,
+        env = "KONG_METRICS_EXPORTER_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = positive_duration
+    )]
+    pub timeout: Duration,
+
+    /// How Kong's controller is set up, and what of a cluster is read.
     #[command(flatten)]
-    controller: Controller,
+    watch: Watch,
+
+    /// How to reach the API server.
+    #[command(flatten)]
+    pub kubernetes: Kubernetes,
 }
 
 /// What a plan is printed as.
@@ -47,9 +65,15 @@ pub enum Shown {
 }
 
 impl Plan {
-    /// How Kong's controller is set up.
-    pub fn settings(&self) -> Settings {
-        self.controller.settings()
+    /// How Kong's controller is set up, and what of a cluster is read.
+    pub fn config(&self) -> Config {
+        let watch = self.watch.config();
+        Config {
+            settings: watch.settings,
+            namespaces: watch.namespaces,
+            watching: watch.options,
+            ..Config::default()
+        }
     }
 
     /// What the user decides.

@@ -1,6 +1,7 @@
 //! The commands: checked arguments in, an exit code out. One thin file each.
 
 mod controller;
+mod crd;
 mod demo;
 mod enrich;
 mod explain;
@@ -28,6 +29,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Controller(arguments)) => controller::run(&arguments),
         Ok(Command::Plan(arguments)) => plan::run(&arguments),
         Ok(Command::Render(arguments)) => render::run(&arguments),
+        Ok(Command::Crd) => crd::run(),
         Ok(Command::Demo(arguments)) => demo::run(&arguments),
         Err(code) => code,
     }

@@ -1,4 +1,7 @@
-//! `plan`: manifests in, what the controller would write out, offline.
+//! `plan`: manifests or a cluster in, what the controller would write out.
+//!
+//! A cluster is read once, as the controller reads it at its start; of the objects that would be
+//! written each is then read whole.
 //!
 //! The writes go to standard output, in their order or as the objects that come of them; what becomes
 //! of each Service is told on standard error.
@@ -7,16 +10,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use humantime::format_duration;
+use kube::api::GetParams;
+use kube::core::Request;
 use serde_json::Value;
+use tokio::runtime::Builder;
 
 use crate::args::{self, Shown};
+use crate::cluster::board::Board;
+use crate::cluster::control::{self, Seen};
+use crate::cluster::trouble::{Unanswered, within};
+use crate::cluster::{client, resource};
 use crate::command::objects;
 use crate::controller::placement::{Placed, spell};
-use crate::controller::{View, Write, plan};
+use crate::controller::{Plan, View, Write, plan};
 use crate::kubernetes::manifest::Manifests;
 use crate::kubernetes::{Key, ObjectKind};
-use crate::telemetry::Chain;
+use crate::source::watch;
+use crate::telemetry::{self, Chain, Format, Level};
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +38,18 @@ enum Error {
     Objects(#[from] objects::Error),
     #[error("{}: {message}", path.display())]
     Whole { path: PathBuf, message: String },
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    #[error(transparent)]
+    Connect(#[from] client::Error),
+    #[error("the API server has not listed everything within {}: {missing}", format_duration(*.timeout))]
+    Late { timeout: Duration, missing: String },
+    #[error("the API server refuses what is needed: {missing}")]
+    Refused { missing: String },
+    #[error("cannot read {}", spell(.0))]
+    Get(Key, #[source] Unanswered),
+    #[error("{} is no JSON", spell(.0))]
+    Json(Key, #[source] serde_json::Error),
     #[error("cannot print an object")]
     Print(#[source] serde_saphyr::ser::Error),
     #[error("cannot write the output")]
@@ -45,6 +70,25 @@ pub(super) fn run(arguments: &args::Plan) -> ExitCode {
 }
 
 fn show(arguments: &args::Plan) -> Result<(), Error> {
+    let (plan, mut whole_objects) = if arguments.objects.paths.is_empty() {
+        // What goes wrong between here and the API server is told as it happens.
+        telemetry::start(Format::Text, &Level::warn());
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+        runtime.map_err(Error::Start)?.block_on(of_cluster(arguments))?
+    } else {
+        of_manifests(arguments)?
+    };
+    let printed = match arguments.output {
+        Shown::Diff => diff(&plan.writes, &mut whole_objects),
+        Shown::Objects => afterwards(&plan.writes, &mut whole_objects)?,
+    };
+    io::stdout().lock().write_all(printed.as_bytes()).map_err(Error::Write)?;
+    plan.extensions.iter().for_each(tell);
+    Ok(())
+}
+
+/// The plan, and the objects that it writes to as they are.
+fn of_manifests(arguments: &args::Plan) -> Result<(Plan, BTreeMap<Key, Value>), Error> {
     let (mut manifests, mut inputs) = (Manifests::default(), Vec::new());
     for path in &arguments.objects.paths {
         for (path, text) in objects::texts(path)? {
@@ -53,7 +97,7 @@ fn show(arguments: &args::Plan) -> Result<(), Error> {
             inputs.push((path, text));
         }
     }
-    let mut view = View::new(arguments.settings());
+    let mut view = View::new(arguments.config().settings);
     manifests.objects.into_iter().for_each(|object| view.apply(object));
     let plan = plan(&view, &arguments.options());
 
@@ -64,13 +108,43 @@ fn show(arguments: &args::Plan) -> Result<(), Error> {
         let keyed = whole.into_iter().filter_map(|value| Some((key_of(&value)?, value)));
         whole_objects.extend(keyed.filter(|(key, _)| touched.contains(key)));
     }
-    let printed = match arguments.output {
-        Shown::Diff => diff(&plan.writes, &mut whole_objects),
-        Shown::Objects => afterwards(&plan.writes, &mut whole_objects)?,
+    Ok((plan, whole_objects))
+}
+
+/// The same, from the API server.
+async fn of_cluster(arguments: &args::Plan) -> Result<(Plan, BTreeMap<Key, Value>), Error> {
+    let client = client::connect(&arguments.kubernetes.access()).await?;
+    let (config, board, timeout) = (arguments.config(), Board::default(), arguments.timeout);
+    let reading = control::once(client.clone(), &config, board.clone());
+    let Seen { view, versions } = match tokio::time::timeout(timeout, reading).await {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return Err(Error::Refused { missing: watch::missing(&board) }),
+        Err(_) => return Err(Error::Late { timeout, missing: watch::missing(&board) }),
     };
-    io::stdout().lock().write_all(printed.as_bytes()).map_err(Error::Write)?;
-    plan.extensions.iter().for_each(tell);
-    Ok(())
+    let plan = plan(&view, &arguments.options());
+    let mut whole_objects = BTreeMap::new();
+    for key in plan.writes.iter().map(|write| &write.object) {
+        let Some(version) = versions.get(&key.kind) else { continue };
+        if whole_objects.contains_key(key) {
+            continue;
+        }
+        let namespace = Some(&*key.namespace).filter(|namespace| !namespace.is_empty());
+        let path = resource::path(key.kind, version, namespace);
+        let getting = async {
+            let request = Request::new(path).get(&key.name, &GetParams::default());
+            client.request_text(request.map_err(kube::Error::BuildRequest)?).await
+        };
+        match within(timeout, getting).await {
+            Ok(text) => {
+                let value = serde_json::from_str(&text);
+                whole_objects.insert(key.clone(), value.map_err(|e| Error::Json(key.clone(), e))?);
+            }
+            // Not made yet, or just gone.
+            Err(Unanswered::Error(kube::Error::Api(status))) if status.is_not_found() => {}
+            Err(error) => return Err(Error::Get(key.clone(), error)),
+        }
+    }
+    Ok((plan, whole_objects))
 }
 
 fn tell(placed: &Placed) {

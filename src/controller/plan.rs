@@ -165,9 +165,16 @@ impl Draft<'_> {
             needs.extend(self.indices(|write| write.object == plugin));
             // What was told goes first: the rest says that there is something to be undone, and is
             // checked against a version that this changes. It is left to the next plan.
-            let is_told = !counting.contains(key) && extension.status.control_plane_ref.is_some();
+            let mut told = Map::new();
+            if extension.status.control_plane_ref.is_some() {
+                told.insert("controlPlaneRef".to_owned(), Value::Null);
+            }
+            if extension.status.conditions.as_ref().is_some_and(|told| !told.is_empty()) {
+                told.insert("conditions".to_owned(), json!([]));
+            }
+            let is_told = !counting.contains(key) && !told.is_empty();
             let request = if is_told && metadata.deletion_timestamp.is_none() {
-                Request::PatchStatus(json!({"status": {"controlPlaneRef": null}}))
+                Request::PatchStatus(json!({"status": told}))
             } else {
                 Request::Patch(json!({"metadata": change}))
             };
@@ -203,9 +210,17 @@ impl Draft<'_> {
                 let patch = json!({"metadata": {"annotations": {keys::STATUS: text}}});
                 self.writes.push(write(Request::Patch(patch), TELL));
             }
+            let mut status = Map::new();
             if let Some(reference) = control_plane_ref(placed, extension) {
-                let patch = json!({"status": {"controlPlaneRef": reference}});
-                self.writes.push(write(Request::PatchStatus(patch), "tell what it is attached to"));
+                status.insert("controlPlaneRef".to_owned(), reference);
+            }
+            let conditions = status::conditions(placed);
+            if extension.status.conditions.as_ref().is_some_and(|there| *there != conditions) {
+                status.insert("conditions".to_owned(), json!(conditions));
+            }
+            if !status.is_empty() {
+                let patch = json!({"status": status});
+                self.writes.push(write(Request::PatchStatus(patch), "tell it in the status, too"));
             }
         }
         events

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::controller::placement::{Placed, State, spell};
 use crate::controller::plugin;
+use crate::kubernetes::extension::Condition;
 use crate::kubernetes::{Key, ObjectKind};
 
 /// Something to be told, about an object.
@@ -109,6 +110,27 @@ impl Status {
         // Texts and numbers under texts: this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// The conditions of an extension, where they are kept: `Ready` as soon as all that it selects is
+/// measured. They have no times, as a plan has no clock.
+pub fn conditions(placed: &Placed) -> Vec<Condition> {
+    let all = placed.services.len();
+    let measured = placed.services.values().filter(|one| one.state.is_measured()).count();
+    let (is_ready, reason, message) = match &placed.hands_off {
+        Some(outcome) => (false, outcome.state.as_str(), outcome.reason.clone()),
+        None if measured < all => {
+            (false, "NotAllMeasured", format!("{measured} of {all} Services"))
+        }
+        None => (true, "Measured", format!("{measured} of {all} Services")),
+    };
+    vec![Condition {
+        kind: "Ready".to_owned(),
+        status: if is_ready { "True" } else { "False" }.to_owned(),
+        reason: reason.to_owned(),
+        message: shortened(&message, MAX_REASON).to_owned(),
+        observed_generation: placed.extension.generation,
+    }]
 }
 
 /// What is new in the status of an extension, for the extension and for its Services.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::thin;
@@ -76,6 +76,29 @@ pub struct ExtensionConfig {
 pub struct ExtensionStatus {
     /// The ControlPlane it is attached to.
     pub control_plane_ref: Option<ControlPlaneRef>,
+    /// What has been told; `None` where the definition of the kind keeps no conditions.
+    pub conditions: Option<Vec<Condition>>,
+}
+
+/// A condition in a status.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Condition {
+    /// What is told.
+    #[serde(rename = "type", deserialize_with = "thin::or_default")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub status: String,
+    /// Why, in a word.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub reason: String,
+    /// Why, in a sentence.
+    #[serde(deserialize_with = "thin::or_default")]
+    pub message: String,
+    /// The generation of the object that this is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
 }
 
 /// A ControlPlane, by name.

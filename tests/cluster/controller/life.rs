@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use kube::api::{DynamicObject, ListParams};
+use tokio::process::Command;
 
 use super::{Scene, extension, marked, route, service, spelled};
-use crate::harness::{Cluster, Test, tests};
+use crate::harness::{APISERVER_ADDRESS, Cluster, Test, tests};
 use crate::processes::until;
 
 pub(super) fn tests() -> Vec<Test> {
@@ -13,6 +14,7 @@ pub(super) fn tests() -> Vec<Test> {
         a_service_is_measured_from_attaching_to_detaching,
         an_extension_may_go_in_any_order,
         a_route_that_is_weighted_later_is_not_lost,
+        a_plan_of_the_cluster_is_what_the_controller_writes,
     ]
 }
 
@@ -146,6 +148,43 @@ async fn a_route_that_is_weighted_later_is_not_lost(cluster: Cluster) {
     scene.until_listed("HTTPRoute", "shop", None).await;
     scene.until_listed("Service", "blue", Some("kong-metrics-prometheus")).await;
     scene.was_never_denied();
+}
+
+async fn a_plan_of_the_cluster_is_what_the_controller_writes(cluster: Cluster) {
+    let scene = Scene::new(cluster).await;
+    scene.apply(&(service("echo") + &marked("kong", &["echo"]))).await;
+    let plan = async || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kong-metrics-exporter"));
+        // A person's rights: the controller itself may not get single objects.
+        let kubeconfig = scene.cluster.plane.pki.kubeconfig("admin", APISERVER_ADDRESS);
+        let kubeconfig = format!("--kubernetes.kubeconfig={}", kubeconfig.display());
+        let namespaces = format!("--namespaces={}", scene.namespace);
+        command.args(["plan", &kubeconfig, &namespaces]).env_clear();
+        let planned = command.output().await.unwrap();
+        assert!(planned.status.success(), "{planned:?}");
+        String::from_utf8(planned.stdout).unwrap()
+    };
+    let planned = plan().await;
+    let headings = planned.lines().filter_map(|line| line.strip_prefix("# "));
+    let objects: Vec<_> = headings.map(|line| line.split(':').next().unwrap()).collect();
+    let namespace = &scene.namespace;
+    assert_eq!(
+        objects,
+        [
+            format!("change DataPlaneMetricsExtension {namespace}/kong"),
+            format!("create KongPlugin {namespace}/kong-metrics-prometheus"),
+            format!("change Service {namespace}/echo"),
+            format!("change DataPlaneMetricsExtension {namespace}/kong"),
+        ]
+    );
+    assert!(
+        planned.contains("+ metadata.annotations[konghq.com/plugins]: \"kong-metrics-prometheus\""),
+        "{planned}"
+    );
+    let controller = scene.controller(&[]).await;
+    scene.until_told("kong", "echo", "Annotated").await;
+    scene.until_settled(&controller).await;
+    assert_eq!(plan().await, "");
 }
 
 fn spelled_event(event: &DynamicObject) -> String {

@@ -2,6 +2,7 @@
 //! against a real API server with Kong's real definitions.
 
 mod faults;
+mod gateway;
 mod life;
 mod replicas;
 mod rest;
@@ -17,7 +18,8 @@ use crate::http;
 use crate::processes::{self, Process, until};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let modules = [life::tests(), faults::tests(), replicas::tests(), rest::tests()];
+    let modules =
+        [life::tests(), faults::tests(), replicas::tests(), rest::tests(), gateway::tests()];
     modules.into_iter().flatten().collect()
 }
 
@@ -200,6 +202,7 @@ fn api_version(kind: &str) -> &'static str {
     match kind {
         "Service" => "v1",
         "HTTPRoute" => "gateway.networking.k8s.io/v1",
+        "Ingress" => "networking.k8s.io/v1",
         "KongPlugin" => "configuration.konghq.com/v1",
         "DataPlaneMetricsExtension" => "gateway-operator.konghq.com/v1alpha1",
         "ControlPlane" | "GatewayConfiguration" => "gateway-operator.konghq.com/v2beta1",

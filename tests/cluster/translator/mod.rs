@@ -9,7 +9,7 @@ pub(crate) mod fixtures;
 mod judge;
 mod mappings;
 mod others;
-mod random;
+pub(crate) mod random;
 mod routes;
 mod run;
 mod stream;
@@ -68,7 +68,7 @@ async fn agree(cluster: &Cluster, flavor: Flavor) {
     println!("{flavor:?}: seed {seed}: {tally:#?}");
 }
 
-fn from_environment<T: FromStr>(name: &str, default: T) -> T {
+pub(crate) fn from_environment<T: FromStr>(name: &str, default: T) -> T {
     let Ok(text) = std::env::var(name) else { return default };
     text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number"))
 }
