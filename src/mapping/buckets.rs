@@ -10,6 +10,9 @@ use std::iter;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
+
 use crate::mapping::snapshot::RETENTION;
 use crate::mapping::table::{Packed, Table};
 
@@ -210,8 +213,15 @@ impl Bucket {
 /// Of the names in a table: they come from whoever may make a route in the cluster, so they must not
 /// be able to choose their hashes. One key for the process, so that snapshots can share buckets.
 pub(crate) fn hash(name: &str) -> u64 {
-    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static SHARED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(random()));
+    static KEY: LazyLock<SeedableRandomState> =
+        LazyLock::new(|| SeedableRandomState::with_seed(random(), &SHARED));
     KEY.hash_one(name)
+}
+
+/// From the system, not from the addresses that foldhash would take.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 /// The number of the bucket, by the highest bits: names in the order of their hashes are in the order

@@ -247,7 +247,19 @@ impl<'a> Packed<'a> {
 struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
+    /// Most are one byte.
+    #[inline]
     fn next(&mut self) -> u64 {
+        match self.0 {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.0 = rest;
+                u64::from(*byte)
+            }
+            _ => self.long(),
+        }
+    }
+
+    fn long(&mut self) -> u64 {
         let (mut number, mut shift) = (0, 0);
         while let [byte, rest @ ..] = self.0 {
             self.0 = rest;
