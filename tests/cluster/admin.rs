@@ -197,7 +197,7 @@ fn schema(of: &str) -> Value {
 
 /// What occurs twice though it may not: kong/db/schema/others/declarative_config.lua. A plugin that
 /// has no id is given one made of its name and what it is on, so two equal ones are one too many.
-fn duplicates(config: &Value) -> Vec<String> {
+pub(crate) fn duplicates(config: &Value) -> Vec<String> {
     let mut declared = plugins_of(config, "");
     for kind in ["services", "upstreams"] {
         for entity in entries(&config[kind]) {

@@ -32,6 +32,7 @@ pub(crate) fn moved(objects: Vec<DynamicObject>, namespace: &str) -> Vec<Dynamic
                     let name = object.metadata.name.as_mut().unwrap();
                     *name = format!("{name}-{namespace}");
                 }
+                "CustomResourceDefinition" => {}
                 _ => object.metadata.namespace = Some(namespace.to_owned()),
             }
             if let Some(role) = object.data.get_mut("roleRef")
