@@ -66,6 +66,8 @@ fn wrong_use_ends_with_64_and_the_flags_name() {
         &["sidecar", "--kong.url=https://127.0.0.1/"][..],
         &["sidecar", "--label.service=pod"],
         &["sidecar", "--web.listen-adress=:1"],
+        &["sidecar", "--kong.timeout=soon"],
+        &["sidecar", "--shutdown-delay=-1s"],
         &["enrich", "--metric-allowlist=("],
         &["serve"],
     ] {
@@ -74,6 +76,8 @@ fn wrong_use_ends_with_64_and_the_flags_name() {
         let flag = arguments.last().unwrap().split('=').next().unwrap();
         assert!(err.contains(flag), "{arguments:?}: {err}");
     }
+    let (_, _, err) = run(&["sidecar", "--kong.timeout=soon"]);
+    assert!(err.contains("expected a duration such as 10s"), "{err}");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use clap::{ArgAction, Args};
 use hyper::Uri;
 
 use super::{Families, Labels};
-use crate::args::values::{kong_url, label, positive_duration, telemetry_path, watch_kinds};
+use crate::args::values::{
+    duration, kong_url, label, positive_duration, telemetry_path, watch_kinds,
+};
 use crate::args::{KONG, Kubernetes, Logs, WEB, Watch};
 use crate::cluster::client::is_in_cluster;
 use crate::sidecar::{self, ListenAddress};
@@ -121,7 +123,7 @@ pub struct Sidecar {
         env = "KONG_METRICS_EXPORTER_SHUTDOWN_DELAY",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = humantime::parse_duration,
+        value_parser = duration,
         help_heading = WEB
     )]
     pub shutdown_delay: Duration,

@@ -25,13 +25,14 @@ pub(super) fn kong_url(text: &str) -> Result<Uri, String> {
 
 /// A span of time that is not nothing: `10s`, `500ms`.
 pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let duration = duration(text)?;
     if duration.is_zero() { Err("has to be more than zero".to_owned()) } else { Ok(duration) }
 }
 
 /// A span of time that may be nothing: `0s`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| error.to_string())
+    humantime::parse_duration(text)
+        .map_err(|error| format!("expected a duration such as 10s, 500ms or 1m30s ({error})"))
 }
 
 /// `--web.telemetry-path`: a plain path that is none of the other pages'.
