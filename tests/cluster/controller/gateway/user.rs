@@ -90,8 +90,9 @@ impl User {
             },
             11..15 => Deed::Extension {
                 name: format!("e{}", random.below(2)),
+                // Never none: a list that an apply empties is taken away, and it is required.
                 services: (0..SERVICES)
-                    .filter(|_| random.chance(60))
+                    .filter(|at| *at == 0 || random.chance(60))
                     .map(|at| format!("s{at}"))
                     .collect(),
                 on_routes: random.chance(25),
