@@ -26,8 +26,8 @@ async fn a_watch_on_which_nothing_happens_is_heard_well_before_it_counts_as_dead
     let namespace = cluster.namespace("quiet").await;
     let mut maps = follow(&cluster, &namespace, ListBy::Pages);
     expect(&mut maps, &["init", "done", "alive"]).await;
-    let bookmark = timeout(Options::default().silence * 5 / 6, maps.next()).await;
-    assert!(matches!(bookmark, Ok(Event::Alive)), "{bookmark:?}");
+    let bookmark = timeout(Options::default().silence * 5 / 6, told(&mut maps)).await;
+    assert_eq!(bookmark.as_deref(), Ok("alive"));
 }
 
 async fn a_list_comes_in_the_watch_where_that_is_wanted(cluster: Cluster) {
@@ -73,13 +73,21 @@ fn follow(cluster: &Cluster, namespace: &str, list: ListBy) -> Follower<ConfigMa
 }
 
 async fn expect(maps: &mut Follower<ConfigMap, Read>, events: &[&str]) {
-    let name = |map: &ConfigMap| map.metadata.name.clone().unwrap_or_default();
     let mut seen = Vec::new();
     while seen.len() < events.len() {
-        let event = timeout(Duration::from_secs(30), maps.next()).await.expect("an event");
-        let told = match &event {
+        seen.push(timeout(Duration::from_secs(30), told(maps)).await.expect("an event"));
+    }
+    assert_eq!(seen, events);
+}
+
+/// The next event in a word or two, those of the controller manager's map left out: it makes one in
+/// every namespace, when it comes to it.
+async fn told(maps: &mut Follower<ConfigMap, Read>) -> String {
+    let name = |map: &ConfigMap| map.metadata.name.clone().unwrap_or_default();
+    loop {
+        let event = maps.next().await;
+        return match &event {
             Event::Init => "init".to_owned(),
-            // The controller manager's, in every namespace.
             Event::InitApply(map) | Event::Apply(map) if name(map) == "kube-root-ca.crt" => {
                 continue;
             }
@@ -90,7 +98,5 @@ async fn expect(maps: &mut Follower<ConfigMap, Read>, events: &[&str]) {
             Event::Alive => "alive".to_owned(),
             Event::Unreadable { .. } | Event::Failed(_) => panic!("{event:?}"),
         };
-        seen.push(told);
     }
-    assert_eq!(seen, events);
 }
