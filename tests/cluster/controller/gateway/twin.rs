@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::admin::{Admin, Push, entries};
 use crate::harness::{APISERVER_ADDRESS, Cluster};
+use crate::processes::until;
 use crate::translator::controller::Controller;
 use crate::translator::fixtures::{CONTROLLER, KINDS, Setup, kong, marker_object, setup_objects};
 
@@ -89,6 +90,16 @@ impl Twin {
 
     pub(super) async fn delete(&self, kind: &str, name: &str) {
         let _ = self.api(kind).await.delete(name, &DeleteParams::default()).await;
+    }
+
+    /// The same, until it is gone.
+    pub(super) async fn delete_for_good(&self, kind: &str, name: &str) {
+        self.delete(kind, name).await;
+        let api = self.api(kind).await;
+        until(&format!("{kind} {name} is gone"), async || {
+            api.get_opt(name).await.unwrap().is_none().then_some(())
+        })
+        .await;
     }
 
     /// Puts the annotation there, whatever was there before, or behind it.

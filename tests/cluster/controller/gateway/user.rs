@@ -145,7 +145,8 @@ impl User {
                     twin.apply(&extension(name, services, *on_routes)).await;
                 }
                 Deed::NoExtension(name) if has_extensions => {
-                    twin.delete("DataPlaneMetricsExtension", name).await;
+                    // What is applied while the old one goes would go with it.
+                    twin.delete_for_good("DataPlaneMetricsExtension", name).await;
                 }
                 Deed::Extension { .. } | Deed::NoExtension(_) => {}
                 Deed::List { name, list, is_appended } => {
