@@ -43,7 +43,7 @@ async fn a_service_is_measured_from_attaching_to_detaching(cluster: Cluster) {
         };
         until("the status names the ControlPlane", reference).await;
         assert_eq!(
-            spelled(&scene.gate.writes()),
+            spelled(&scene.gate.writes_from(5).await),
             [
                 "PATCH dataplanemetricsextensions/kong",
                 "POST kongplugins",
@@ -140,7 +140,7 @@ async fn a_route_that_is_weighted_later_is_not_lost(cluster: Cluster) {
     scene.until_listed("Service", "blue", None).await;
     println!("controlled: an item of ours was off {:.0?} after the route", start.elapsed());
     scene.until_listed("HTTPRoute", "shop", Some("kong-metrics-prometheus")).await;
-    let writes = spelled(&scene.gate.writes());
+    let writes = spelled(&scene.gate.writes_from(2).await);
     assert_eq!(writes[..2], ["PATCH services/blue", "PATCH httproutes/shop"]);
     scene.until_told("kong", "blue", "RouteAnnotated").await;
     // And back again.

@@ -9,6 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::account::Account;
 use super::cluster::Cluster;
@@ -111,6 +113,18 @@ impl Gate {
     /// The writes so far, of those that have been answered.
     pub(crate) fn writes(&self) -> Vec<Sent> {
         self.state.inner.lock().unwrap().writes.clone()
+    }
+
+    /// The same, as soon as there are so many: what a write did can be read before its answer has
+    /// come by here. After ten seconds, those that there are.
+    pub(crate) async fn writes_from(&self, least: usize) -> Vec<Sent> {
+        for _ in 0..1_000 {
+            if self.writes().len() >= least {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.writes()
     }
 
     /// Counts from 1 again, and lets everything pass.
