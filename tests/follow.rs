@@ -215,6 +215,20 @@ async fn a_server_that_comes_back_is_not_listed_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_comes_back_and_has_forgotten_is_listed_without_another_long_pause() {
+    let pauses = Options::default().backoff.with_min_delay(Duration::from_millis(5));
+    // 5 ms, half a second, 50 seconds, and up to twice that each.
+    let backoff = pauses.with_factor(100.0).with_max_delay(Duration::from_secs(50));
+    let (mut api, mut things) = two(Options { backoff, ..options() }).await;
+    api.stop().await;
+    expect(&mut things, &["failed", "failed"]).await;
+    api.delete_and_forget(KIND, "web", "a");
+    api.listen().await;
+    assert!(until(&mut things, "init").await >= 1);
+    expect(&mut things, &["there b 2", "done", "alive"]).await;
+}
+
+#[tokio::test]
 async fn a_watch_on_which_nothing_comes_is_opened_again_and_that_is_no_failure() {
     let (api, mut things) = two(Options { silence: Duration::from_millis(50), ..options() }).await;
     expect(&mut things, &["alive", "alive"]).await;

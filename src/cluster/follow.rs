@@ -131,6 +131,8 @@ pub struct Follower<T, R> {
     events: VecDeque<Event<T>>,
     backoff: ExponentialBackoff,
     pause: Option<Duration>,
+    /// Whether no watch has told anything since one was too old to go on with.
+    has_expired: bool,
 }
 
 /// Asks for what is followed.
@@ -166,7 +168,7 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
         let backoff = options.backoff.build();
         let requests = Requests { client, target, answer: options.answer };
         let (state, events, pause) = (State::Start, VecDeque::new(), None);
-        Self { requests, options, read, state, events, backoff, pause }
+        Self { requests, options, read, state, events, backoff, pause, has_expired: false }
     }
 
     /// The next event, for ever. Where the future is dropped, the next one starts with a list.
@@ -189,6 +191,11 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
             };
             self.state = state;
             if let Some(failure) = failure {
+                // An API server that is back often begins with that: the pauses of its absence are
+                // not for the list that is needed now. The second time in a row they are.
+                if failure.is_expired() && !mem::replace(&mut self.has_expired, true) {
+                    self.backoff = self.options.backoff.build();
+                }
                 self.pause = self.backoff.next();
                 self.events.push_back(Event::Failed(failure));
             }
@@ -303,6 +310,7 @@ impl<T, R: Fn(&str) -> serde_json::Result<T>> Follower<T, R> {
         };
         // It works, so the next failure is a first one.
         self.backoff = self.options.backoff.build();
+        self.has_expired = false;
         if version.is_empty() {
             // Nobody could say where to go on from.
             return (State::Start, None);
