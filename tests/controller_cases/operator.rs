@@ -155,3 +155,33 @@ fn a_plugin_on_a_route_measures_what_the_plugins_of_its_services_did() {
     world.settle(&Options::default());
     assert_eq!(measured(&world, "kong"), ["bandwidth_metrics", "latency_metrics"]);
 }
+
+#[test]
+fn a_plugin_is_not_deleted_while_it_could_not_be_taken_off() {
+    let mut world = world(&[&service("echo"), &extension("kong", &["echo"])]);
+    world.settle(&Options::default());
+    world.delete(&key(ObjectKind::DataPlaneMetricsExtension, "web/kong"));
+    let writes = world.plan(&Options::default()).writes;
+    let mut failed: Vec<usize> = Vec::new();
+    for (at, write) in writes.iter().enumerate() {
+        let is_refused = write.object.kind == ObjectKind::Service;
+        if is_refused || write.needs.iter().any(|need| failed.contains(need)) {
+            failed.push(at);
+        } else {
+            world.write(write).unwrap();
+        }
+    }
+    assert_eq!(plugins_there(&world), ["kong-metrics-prometheus"]);
+    assert_eq!(failed.len(), writes.len());
+}
+
+#[test]
+fn what_has_to_go_goes_before_anything_else_is_done() {
+    let mut world = world(&[&service("blue"), &service("green"), &extension("kong", &["blue"])]);
+    world.settle(&Options::default());
+    world.put(&(service("other") + "---\n" + &extension("another", &["other"])));
+    world.put(&route("shop", &["blue", "green"]));
+    let planned = planned(&world);
+    assert_eq!(planned[0], "change Service web/blue");
+    assert!(planned.len() > 3, "{planned:?}");
+}

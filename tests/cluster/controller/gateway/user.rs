@@ -101,7 +101,7 @@ impl User {
             16..19 => {
                 let mut names: Vec<_> = self.services.keys().map(String::as_str).collect();
                 names.extend(self.routes.keys().map(String::as_str));
-                let list = [None, Some("rate"), Some("prom"), Some(" rate , prom"), Some("")];
+                let list = [None, Some("rate"), Some("prom"), Some(" rate , prom"), Some("rate")];
                 Deed::List {
                     name: random.pick(&names).to_owned(),
                     list: list[random.below(list.len())].map(str::to_owned),
