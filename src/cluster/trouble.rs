@@ -206,6 +206,11 @@ fn reason_of(error: &kube::Error) -> Reason {
     while let Some(one) = cause {
         // rustls says it in an io::Error, and nowhere else.
         let text = one.to_string();
+        // tokio-rustls' word for a connection that was closed: a server that ends, or one behind a
+        // balancer that is not there.
+        if text.contains("tls handshake eof") {
+            return Reason::Connect;
+        }
         if text.contains("certificate") || text.contains("tls handshake") {
             return Reason::Tls;
         }
@@ -386,6 +391,8 @@ mod tests {
             reason(io(io::ErrorKind::InvalidData, "invalid peer certificate: UnknownIssuer")),
             Reason::Tls
         );
+        let closed = io(io::ErrorKind::UnexpectedEof, "tls handshake eof");
+        assert_eq!(reason(closed), Reason::Connect);
         assert_eq!(reason(io(io::ErrorKind::ConnectionReset, "x")), Reason::Broken);
         assert_eq!(reason("anything else".into()), Reason::Broken);
     }
