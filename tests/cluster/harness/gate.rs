@@ -110,16 +110,16 @@ impl Gate {
         self.kubeconfig.display().to_string()
     }
 
-    /// The writes so far, of those that have been answered.
+    /// The writes so far, those under way among them.
     pub(crate) fn writes(&self) -> Vec<Sent> {
         self.state.inner.lock().unwrap().writes.clone()
     }
 
-    /// The same, as soon as there are so many: what a write did can be read before its answer has
-    /// come by here. After ten seconds, those that there are.
+    /// The same, as soon as so many have been answered: what a write did can be read before its
+    /// answer has come by here. After ten seconds, those that there are.
     pub(crate) async fn writes_from(&self, least: usize) -> Vec<Sent> {
         for _ in 0..1_000 {
-            if self.writes().len() >= least {
+            if self.writes().iter().filter(|sent| sent.status != 0).count() >= least {
                 break;
             }
             sleep(Duration::from_millis(10)).await;
