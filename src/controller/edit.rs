@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use crate::controller::annotation::items;
 use crate::controller::placement::{Placed, Placement};
 use crate::controller::view::{Target, View};
 use crate::controller::write::{Request, WITHDRAW, Write};
@@ -44,7 +45,7 @@ impl<'p> Scene<'p> {
 
     fn edit(self, key: &'p Key) -> Option<Edit<'p>> {
         let target = self.view.target(key)?;
-        let wanted = self.plugin_of(key);
+        let wanted = self.plugin_of(key).filter(|plugin| !self.is_listed_ahead(target, plugin));
         let wanted = wanted.as_ref().map(|plugin| &*plugin.name);
         let operators = self.placement.operators.get(key);
         let off: Vec<_> = operators.into_iter().flatten().map(String::as_str).collect();
@@ -85,6 +86,17 @@ impl<'p> Scene<'p> {
         let is_withdrawal = wanted.is_none() || is_kept && is_shorter;
         let patch = json!({"metadata": metadata});
         Some(Edit { target: key, state: target, patch, is_withdrawal, off })
+    }
+
+    /// Whether a user lists a plugin of ours that is still to be made, beside another of ours that is
+    /// there. It would be on from the moment it is made, so the other one goes first, and what is to
+    /// be put on is left to the next plan.
+    fn is_listed_ahead(self, target: &Target, plugin: &Key) -> bool {
+        let Some(mark) = &target.plugins.mark else { return false };
+        let list = target.plugins.list.as_deref().unwrap_or_default();
+        *mark.name != *plugin.name
+            && self.view.plugin(plugin).is_none()
+            && items(list).any(|item| item.namespace.is_none() && item.name == &*plugin.name)
     }
 
     /// The plugin that goes onto an object.
