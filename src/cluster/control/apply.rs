@@ -100,6 +100,17 @@ impl Error {
         }
     }
 
+    /// Whether the API server says that the object is not there. It names it then; a path that it does
+    /// not serve is told without a name.
+    pub(super) fn is_gone(&self, write: &Write) -> bool {
+        let Self::Write(key, Unanswered::Error(kube::Error::Api(status))) = self else {
+            return false;
+        };
+        let named = status.details.as_ref().is_some_and(|details| details.name == *key.name);
+        // Where something is created it is the namespace that is not there.
+        status.code == 404 && named && !matches!(write.request, Request::Create(_))
+    }
+
     /// What it means to the person who has to do something about it.
     pub(super) fn trouble(&self, write: &Write) -> Option<Trouble> {
         let Self::Write(key, source) = self else { return None };
@@ -158,3 +169,30 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Who is noted in `managedFields`.
 const MANAGER: &str = "?fieldManager=kong-metrics-exporter";
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_missing_object_is_gone() {
+        let key = Key::new(ObjectKind::Service, "web", "echo");
+        let is_gone = |code, name: Option<&str>, request| {
+            let details = name.map(|name| serde_json::from_value(json!({"name": name})).unwrap());
+            let status = Status { code, details, ..Status::default() };
+            let source = Unanswered::Error(kube::Error::Api(status.boxed()));
+            let (object, version) = (key.clone(), None);
+            let write = Write { object, request, version, needs: Vec::new(), reason: "" };
+            Error::Write(key.clone(), source).is_gone(&write)
+        };
+        let patch = || Request::Patch(json!({}));
+        assert!(is_gone(404, Some("echo"), patch()));
+        assert!(is_gone(404, Some("echo"), Request::Delete));
+        assert!(!is_gone(404, None, patch()), "a path that is not served");
+        assert!(!is_gone(404, Some("echo"), Request::Create(json!({}))), "a namespace");
+        assert!(!is_gone(409, Some("echo"), patch()));
+    }
+}

@@ -184,6 +184,10 @@ mod tests {
         let id = || Id { kind: ObjectKind::Service, namespace: None };
         known.take(vec![Update::Only(id(), HashSet::new())], now);
         assert_eq!(list(&known), Some("ours"));
+        // It went while no watch was open, as the next write shows.
+        known.wrote(&key, None);
+        assert_eq!(list(&known), None);
+        known.wrote(&key, Some(service(7, "ours")));
         known.take(vec![Update::Apply(service(7, "ours"))], now);
         known.take(vec![Update::Only(id(), HashSet::new())], now);
         assert_eq!(list(&known), None);

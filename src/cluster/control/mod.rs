@@ -17,6 +17,7 @@
 mod apply;
 mod holds;
 mod known;
+mod ready;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,15 +25,12 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use hyper::{Request as HttpRequest, StatusCode};
 use kube::Client;
-use kube::client::Body;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cluster::board::Board;
 use crate::cluster::lease::Leadership;
-use crate::cluster::trouble::within;
 use crate::cluster::watches::{Options as Watching, Scope, Update, Watches};
 use crate::controller::placement::spell;
 use crate::controller::{Options as Deciding, Plan, View, Write, plan};
@@ -81,7 +79,7 @@ pub async fn run(
     metrics: Controlling,
 ) {
     // One that has just started does not know all of its kinds.
-    until_ready(&clients.reading).await;
+    ready::until_ready(&clients.reading).await;
     loop {
         let Clients { reading, writing } = clients.clone();
         let watching = config.watching.clone();
@@ -373,6 +371,12 @@ impl Controller {
         match error.fault() {
             Fault::NotLeading => return true,
             Fault::Stale => {
+                // A watch that broke may never tell of the end of what we wrote just before.
+                if error.is_gone(write)
+                    && let Some(known) = &mut self.known
+                {
+                    known.wrote(&write.object, None);
+                }
                 self.holds.hold(&write.object, STALE_MIN, STALE_MAX, now);
                 tracing::debug!(object, error = %Chain(error), "changed meanwhile, planned anew");
                 return false;
@@ -428,35 +432,6 @@ async fn beside<T: Send + 'static>(
         (known, done)
     });
     work.await.ok()
-}
-
-/// Waits until the API server says that it is ready: until then it may not serve what CRDs define,
-/// and a cluster without routes is one in which everything may be annotated.
-async fn until_ready(client: &Client) {
-    let mut pauses = pauses();
-    loop {
-        let asking = async {
-            let request = HttpRequest::get("/readyz").body(Body::empty());
-            client.send(request.map_err(kube::Error::HttpError)?).await
-        };
-        match within(ANSWER, asking).await {
-            Ok(answer) if answer.status() == StatusCode::OK => return,
-            // Whoever may not ask has to do without.
-            Ok(answer) if [401, 403, 404].contains(&answer.status().as_u16()) => {
-                let status = answer.status().as_u16();
-                tracing::warn!(status, "cannot ask whether the API server is ready, going on");
-                return;
-            }
-            Ok(answer) => {
-                tracing::info!(
-                    status = answer.status().as_u16(),
-                    "the API server is not ready yet"
-                );
-            }
-            Err(error) => tracing::warn!(error = %Chain(&error), "no API server yet"),
-        }
-        sleep(pauses.next().unwrap_or(HOLD_MAX)).await;
-    }
 }
 
 fn pauses() -> ExponentialBackoff {
