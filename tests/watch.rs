@@ -12,6 +12,8 @@ mod kong;
 mod processes;
 #[path = "common/sidecar.rs"]
 mod sidecar;
+#[path = "common/watching.rs"]
+mod watching;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,141 +21,13 @@ use std::time::Duration;
 
 use api::Api;
 use kong::Kong;
-use kong_metrics_exporter::cluster::board::{Board, Id, Status};
-use kong_metrics_exporter::cluster::follow;
+use kong_metrics_exporter::cluster::board::Status;
 use kong_metrics_exporter::cluster::trouble::Reason;
-use kong_metrics_exporter::cluster::watches::Options;
 use kong_metrics_exporter::kubernetes::ObjectKind;
-use kong_metrics_exporter::mapping::{Current, Label, Tier};
-use kong_metrics_exporter::resolve::{Flavor, Settings, Switch};
-use kong_metrics_exporter::sidecar::Mapping;
-use kong_metrics_exporter::source::asking::{Asking, asking};
-use kong_metrics_exporter::source::needs::Kinds;
-use kong_metrics_exporter::source::watch::{self, Config};
-use serde_json::{Value, json};
+use kong_metrics_exporter::source::watch::Config;
+use serde_json::json;
 use sidecar::{Sidecar, config, eventually};
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
-
-const ALL: [ObjectKind; 4] =
-    [ObjectKind::Service, ObjectKind::HTTPRoute, ObjectKind::ReferenceGrant, ObjectKind::TCPRoute];
-
-/// The mapping that is made of what an API server says.
-struct Watching {
-    current: Current,
-    board: Board,
-    asking: Asking,
-    task: JoinHandle<()>,
-}
-
-impl Watching {
-    fn start(api: &Api) -> Self {
-        Self::start_with(api, quick())
-    }
-
-    fn start_with(api: &Api, config: Config) -> Self {
-        let (current, board) = (Current::awaiting(), Board::default());
-        let (asking, questions) = asking(&config);
-        let task = watch::follow(api.client(), config, current.clone(), board.clone(), questions);
-        Self { current, board, asking, task: tokio::spawn(task) }
-    }
-
-    /// What stands behind a name: `web/echo web/other`, with `~` where that was once.
-    fn find(&self, name: &str) -> Option<String> {
-        let snapshot = self.current.load();
-        let (entry, tier) = snapshot.find(Label::Service, name)?;
-        let backends = entry.backends.iter();
-        let backends = backends.map(|one| format!("{}/{}", one.namespace, one.service));
-        let backends = backends.collect::<Vec<_>>().join(" ");
-        Some(if tier == Tier::Exact { backends } else { format!("~{backends}") })
-    }
-
-    async fn until(&self, name: &str, expected: &str) {
-        eventually(&format!("{name} -> {expected}"), async || {
-            self.find(name).as_deref() == Some(expected)
-        })
-        .await;
-    }
-
-    fn status(&self, kind: ObjectKind) -> Status {
-        self.board.watches().remove(&Id { kind, namespace: None }).unwrap_or_default()
-    }
-
-    async fn until_open(&self, kind: ObjectKind) {
-        eventually(&format!("{kind:?} is open"), async || self.status(kind).is_open).await;
-    }
-
-    async fn until_trouble(&self, kind: ObjectKind, reason: Reason) {
-        eventually(&format!("{kind:?}: {reason:?}"), async || {
-            self.status(kind).trouble == Some(reason)
-        })
-        .await;
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Kong Ingress Controller as it comes, and no long pauses.
-fn quick() -> Config {
-    let backoff = follow::Options::default().backoff;
-    let following = follow::Options {
-        page_size: 3,
-        answer: Duration::from_secs(2),
-        silence: Duration::from_secs(2),
-        backoff: backoff
-            .with_min_delay(Duration::from_millis(5))
-            .with_max_delay(Duration::from_millis(40)),
-        ..follow::Options::default()
-    };
-    Config {
-        settings: Settings {
-            flavor: Flavor::Kic,
-            combined: Switch::Off,
-            expressions: Switch::Off,
-            ..Settings::default()
-        },
-        namespaces: BTreeSet::new(),
-        kinds: Kinds::All,
-        options: Options {
-            following,
-            look_every: Duration::from_millis(50),
-            collect: Duration::from_millis(5),
-        },
-    }
-}
-
-fn spec(backends: &[&str]) -> Value {
-    let backend = |name: &&str| match name.split_once('/') {
-        Some((namespace, name)) => {
-            json!({"kind": "Service", "namespace": namespace, "name": name, "port": 80, "weight": 1})
-        }
-        None => json!({"kind": "Service", "name": name, "port": 80, "weight": 1}),
-    };
-    let refs: Vec<_> = backends.iter().map(backend).collect();
-    json!({"spec": {"parentRefs": [{"name": "kong"}], "rules": [{"backendRefs": refs}]}})
-}
-
-fn route(api: &Api, name: &str, backends: &[&str]) {
-    api.put(ObjectKind::HTTPRoute, "web", name, spec(backends));
-}
-
-fn service(api: &Api, name: &str) {
-    api.put(ObjectKind::Service, "web", name, json!({}));
-}
-
-/// A server with a route to a Service each.
-async fn cluster(names: &[&str]) -> Api {
-    let api = Api::start(&ALL).await;
-    for name in names {
-        service(&api, name);
-        route(&api, name, &[name]);
-    }
-    api
-}
+use watching::{Watching, cluster, quick, route, service, spec};
 
 const PATH: &str = "/apis/gateway.networking.k8s.io/v1/httproutes";
 
@@ -381,103 +255,6 @@ async fn only_routes_of_the_named_gateways_are_kept() {
     // One that is attached elsewhere from now on.
     api.put(ObjectKind::HTTPRoute, "web", "b", spec(&["a"]));
     watching.until("httproute.web.b.0", "~web/a").await;
-}
-
-#[tokio::test]
-async fn the_page_of_the_mapping_tells_why_a_name_stands_for_no_service() {
-    let api = cluster(&["a"]).await;
-    api.put(ObjectKind::Service, "other", "far", json!({}));
-    route(&api, "b", &["gone", "other/far"]);
-    let kong = Kong::start(kong::good(
-        "kong_x{service=\"httproute.web.a.0\"} 1\nkong_x{service=\"httproute.web.b.0\"} 1\n\
-         kong_x{service=\"httproute.web.c.0\"} 1\nkong_x{service=\"httproute.web.a.7\"} 1\n",
-    ))
-    .await;
-    api.refuse("/api/v1/services", 403);
-    let watching = Watching::start(&api);
-    let (current, asking) = (watching.current.clone(), Some(watching.asking.clone()));
-    let mapping = Mapping { current, asking, ..Mapping::default() };
-    let sidecar = Sidecar::start_mapped("127.0.0.1:0", config(&kong), mapping);
-    assert!(sidecar.scrape().await.is_whole);
-    let reasons = async || {
-        let page = http::get(sidecar.address, "/mapping", &[]).await;
-        let page: Value = serde_json::from_slice(&page.body).unwrap();
-        let names = page["names"].as_array().unwrap().iter();
-        names.map(|name| name["reasons"].clone()).collect::<Vec<_>>()
-    };
-    watching.until_open(ObjectKind::HTTPRoute).await;
-    assert_eq!(reasons().await, vec![Value::Null; 4], "nothing is known before all is listed");
-    api.allow("/api/v1/services");
-    watching.until("httproute.web.a.0", "web/a").await;
-    let expected = vec![
-        Value::Null,
-        json!([
-            "HTTPRoute web/b rule 0: web/gone port 80 weight 1: left out: there is no such Service",
-            "HTTPRoute web/b rule 0: other/far port 80 weight 1: left out: no ReferenceGrant in \
-             namespace other lets HTTPRoutes of namespace web refer to it",
-        ]),
-        json!(["there is no HTTPRoute web/c here"]),
-        json!(["HTTPRoute web/a is known, but has no rule 7"]),
-    ];
-    assert_eq!(reasons().await, expected);
-}
-
-#[tokio::test]
-async fn only_what_the_scraped_names_need_is_watched_from_then_on() {
-    let api = cluster(&["a"]).await;
-    api.put(ObjectKind::TCPRoute, "web", "t", spec(&["a"]));
-    let mut settings = quick();
-    settings.kinds = Kinds::Needed;
-    settings.settings.combined = Switch::On;
-    let watching = Watching::start_with(&api, settings);
-    let printing = |names: &[&str]| {
-        let line = |name: &&str| format!("kong_x{{service=\"{name}\"}} 1\n");
-        kong::good(&names.iter().map(line).collect::<String>())
-    };
-    let kong = Kong::start(printing(&["", "web.a.80", "httproute.web.svc.web.a.80.1"])).await;
-    let (current, asking) = (watching.current.clone(), Some(watching.asking.clone()));
-    let mapping = Mapping { current, asking, ..Mapping::default() };
-    let sidecar = Sidecar::start_mapped("127.0.0.1:0", config(&kong), mapping);
-    eventually("ready", async || watching.current.is_ready()).await;
-    let lists = || {
-        let requests = api.requests().into_iter();
-        requests.filter(|request| request.contains("limit=")).collect::<Vec<_>>()
-    };
-    for _ in 0..3 {
-        assert!(sidecar.scrape().await.is_whole);
-        sleep(Duration::from_millis(30)).await;
-    }
-    assert_eq!(lists(), Vec::<String>::new(), "these say themselves");
-
-    // A split, of which only one half exists.
-    let split = "httproute.web.svc.web.a.80.1_web.gone.80.1";
-    route(&api, "b", &["a", "gone"]);
-    kong.answers(printing(&["web.a.80", split]));
-    assert!(sidecar.scrape().await.is_whole);
-    watching.until(split, "web/a").await;
-    assert!(!lists().iter().any(|request| request.contains("tcproutes")), "{:?}", lists());
-
-    // Once there, it stays.
-    kong.answers(printing(&["web.a.80", "tcproute.web.t.0"]));
-    assert!(sidecar.scrape().await.is_whole);
-    watching.until("tcproute.web.t.0", "web/a").await;
-    assert!(watching.status(ObjectKind::HTTPRoute).is_open);
-    assert_eq!(watching.find("httproute.web.svc.web.a.80.1").as_deref(), Some("web/a"));
-}
-
-#[tokio::test]
-async fn with_the_first_kongservice_everything_is_watched() {
-    let api = Api::start(&[&ALL[..], &[ObjectKind::KongService]].concat()).await;
-    let mut settings = quick();
-    settings.kinds = Kinds::Needed;
-    settings.settings.flavor = Flavor::KongOperator;
-    let watching = Watching::start_with(&api, settings);
-    watching.until_open(ObjectKind::KongService).await;
-    assert_eq!(watching.board.watches().len(), 1);
-    api.put(ObjectKind::KongService, "web", "any", json!({"spec": {"host": "a.web.svc"}}));
-    for kind in ALL {
-        watching.until_open(kind).await;
-    }
 }
 
 #[tokio::test]
