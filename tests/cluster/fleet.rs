@@ -8,12 +8,9 @@ use std::env;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
-
 use crate::harness::{Cluster, Test, tests};
 use crate::processes::{Process, until};
-use crate::scene::{GATEWAY_API, Scene, scrape, service_of};
+use crate::scene::{Scene, scrape, service_of};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![Alone: watching_costs_what_it_says]
@@ -64,19 +61,7 @@ async fn watching_costs_what_it_says(cluster: Cluster) {
 
     // Kong writes a status into every route; watches are told.
     let before = scene.proxy.bytes_to_client();
-    let api = scene.cluster.api(&scene.namespace, GATEWAY_API, "HTTPRoute").await;
-    let status = json!({"status": {"parents": [{
-        "controllerName": "example.com/kong",
-        "parentRef": {"name": "kong"},
-        "conditions": [{
-            "type": "Accepted",
-            "status": "True",
-            "reason": "Accepted",
-            "message": "",
-            "lastTransitionTime": "2026-11-26T00:00:00Z",
-        }],
-    }]}});
-    api.patch_status(&last, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    scene.cluster.accept_routes(&scene.namespace, &[last]).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let bytes = (scene.proxy.bytes_to_client() - before) / (sidecars as u64 + 1);
     println!("fleet: watch, one status written: {bytes} bytes a sidecar");

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 use tokio::time::sleep;
 
 use super::{QUIET, Scene, sample};
@@ -56,22 +54,8 @@ pub(super) async fn what_routes_say_is_published_and_what_is_said_of_them_is_not
     let (writes, before) = (scene.writes(), scene.proxy.bytes_to_client());
     let changes = "kong_exporter_watch_changes_total{resource=\"httproutes\"}";
     let seen = sample(&publisher, changes).await;
-    let routes = scene.cluster.api(namespace, "gateway.networking.k8s.io/v1", "HTTPRoute").await;
-    let status = Patch::Merge(json!({"status": {"parents": [{
-        "parentRef": {"name": "kong"},
-        "controllerName": "konghq.com/kic-gateway-controller",
-        "conditions": [{
-            "type": "Accepted",
-            "status": "True",
-            "reason": "Accepted",
-            "message": "",
-            "lastTransitionTime": "2026-11-26T00:00:00Z",
-        }],
-    }]}}));
-    for number in 0..REPORTS {
-        let name = format!("copy-{number}");
-        routes.patch_status(&name, &PatchParams::default(), &status).await.unwrap();
-    }
+    let names: Vec<_> = (0..REPORTS).map(|number| format!("copy-{number}")).collect();
+    scene.cluster.accept_routes(namespace, &names).await;
     until("the publisher has seen all of it", async || {
         (sample(&publisher, changes).await >= seen + REPORTS as f64).then_some(())
     })
