@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,7 +20,7 @@ use crate::cluster::trouble::Reason;
 use crate::controller::placement::{Placed, State};
 use crate::metrics::process::Process;
 use crate::metrics::watch::Watches;
-use crate::metrics::{FAILURE, Float, Label, SUCCESS, add, classic};
+use crate::metrics::{FAILURE, Float, Label, SUCCESS, add, add_version, append};
 
 /// Every metric of a controller. A clone is another handle to the same.
 #[derive(Debug, Clone)]
@@ -73,13 +72,7 @@ impl Controlling {
     pub fn new(watches: &Board) -> Self {
         let mut registry = Registry::default();
         let r = &mut registry;
-        let build_info = add(
-            r,
-            "kong_exporter_build_info",
-            "The version that runs; always 1",
-            Family::<Label, Gauge>::default(),
-        );
-        build_info.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        add_version(r);
         let leader = "Whether this process leads, and so is the one that writes";
         let synced = "Whether everything is known and every watch is open; nothing is written else";
         let reconciles = "Plans that were carried out, were superseded by a change, or failed";
@@ -222,11 +215,7 @@ impl Controlling {
 
     /// Appends everything, in the classic format.
     pub fn append(&self, out: &mut Vec<u8>) {
-        let mut text = String::new();
-        match encode_registry(&mut text, &self.registry) {
-            Ok(()) => classic::append(&text, |_| true, out),
-            Err(error) => tracing::error!(%error, "own metrics cannot be written"),
-        }
+        append(&self.registry, |_| true, out);
     }
 }
 

@@ -106,13 +106,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let r = &mut registry;
 
-        let build_info = add(
-            r,
-            "kong_exporter_build_info",
-            "The version that runs; always 1",
-            Family::<Label, Gauge>::default(),
-        );
-        build_info.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        add_version(r);
 
         let mut metrics = Self {
             kong_up: add(
@@ -345,11 +339,24 @@ impl Metrics {
 
     /// Appends everything that `selection` asks for, in the classic format.
     pub fn append(&self, selection: &Selection, out: &mut Vec<u8>) {
-        let mut text = String::with_capacity(TEXT_BYTES);
-        match encode_registry(&mut text, &self.registry) {
-            Ok(()) => classic::append(&text, |family| selection.passes(family), out),
-            Err(error) => tracing::error!(%error, "own metrics cannot be written"),
-        }
+        append(&self.registry, |family| selection.passes(family), out);
+    }
+}
+
+/// The version, for every command that serves metrics.
+fn add_version(registry: &mut Registry) {
+    let help = "The version that runs; always 1";
+    let version =
+        add(registry, "kong_exporter_build_info", help, Family::<Label, Gauge>::default());
+    version.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+}
+
+/// Appends those of the families that `passes` lets through, in the classic format.
+fn append(registry: &Registry, passes: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+    let mut text = String::with_capacity(TEXT_BYTES);
+    match encode_registry(&mut text, registry) {
+        Ok(()) => classic::append(&text, passes, out),
+        Err(error) => tracing::error!(%error, "own metrics cannot be written"),
     }
 }
 

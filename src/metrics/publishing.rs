@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -18,7 +17,7 @@ use crate::mapping::Current;
 use crate::mapping::shards::Contents;
 use crate::metrics::process::Process;
 use crate::metrics::watch::Watches;
-use crate::metrics::{FAILURE, Float, Label, Reloads, SUCCESS, add, classic};
+use crate::metrics::{FAILURE, Float, Reloads, SUCCESS, add, add_version, append};
 
 /// Every metric of a publisher. A clone is another handle to the same.
 #[derive(Debug, Clone)]
@@ -69,13 +68,7 @@ impl Publishing {
     pub fn new(namespaces: &[String], reloads: &Reloads, watches: Option<&Board>) -> Self {
         let mut registry = Registry::default();
         let r = &mut registry;
-        let build_info = add(
-            r,
-            "kong_exporter_build_info",
-            "The version that runs; always 1",
-            Family::<Label, Gauge>::default(),
-        );
-        build_info.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        add_version(r);
         let leader = "Whether this process leads, and so is the one that writes";
         let publications = "Times that a namespace was made to have the mapping, or could not be";
         let config_maps = "ConfigMaps written and removed";
@@ -163,11 +156,7 @@ impl Publishing {
         self.mapping_services.set(mapping.load().len().try_into().unwrap_or(i64::MAX));
         let since_epoch = mapping.updated().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         self.mapping_updated_seconds.set(since_epoch.map_or(0.0, |since| since.as_secs_f64()));
-        let mut text = String::new();
-        match encode_registry(&mut text, &self.registry) {
-            Ok(()) => classic::append(&text, |_| true, out),
-            Err(error) => tracing::error!(%error, "own metrics cannot be written"),
-        }
+        append(&self.registry, |_| true, out);
     }
 }
 
