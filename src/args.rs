@@ -7,6 +7,7 @@ mod control;
 mod controller;
 mod explain;
 mod kubernetes;
+mod listen;
 mod objects;
 mod plan;
 mod publish;
@@ -35,6 +36,7 @@ pub use control::Control;
 pub use controller::Controller;
 pub use explain::{Explain, Form};
 pub use kubernetes::Kubernetes;
+pub use listen::Listen;
 pub use objects::Objects;
 pub use plan::{Plan, Shown};
 pub use publish::Publish;
@@ -334,7 +336,7 @@ mod tests {
         let Command::Sidecar(sidecar) = parse(&["sidecar"]).unwrap().command else { panic!() };
         let config = sidecar.config().unwrap();
         assert_eq!(format!("{config:?}"), format!("{:?}", crate::sidecar::Config::default()));
-        assert_eq!(sidecar.listen_addresses, [":9542".parse().unwrap()]);
+        assert_eq!(sidecar.listen.listen_addresses, [":9542".parse().unwrap()]);
         assert_eq!(sidecar.shutdown_delay, Duration::from_secs(10));
     }
 
@@ -382,7 +384,8 @@ mod tests {
         let arguments =
             ["sidecar", "--web.listen-address=:1,:2", "--web.listen-address=127.0.0.1:3"];
         let Command::Sidecar(sidecar) = parse(&arguments).unwrap().command else { panic!() };
-        let addresses: Vec<_> = sidecar.listen_addresses.iter().map(|a| a.to_string()).collect();
+        let addresses: Vec<_> =
+            sidecar.listen.listen_addresses.iter().map(|a| a.to_string()).collect();
         assert_eq!(addresses, [":1", ":2", "127.0.0.1:3"]);
     }
 }

@@ -6,9 +6,8 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
 use crate::args::values::{duration, label};
-use crate::args::{Kubernetes, Logs, WEB, Watch};
+use crate::args::{Kubernetes, Listen, Logs, Watch};
 use crate::cluster::control::Config;
-use crate::sidecar::ListenAddress;
 
 /// Arguments of `controller`.
 #[derive(Debug, Args)]
@@ -56,17 +55,9 @@ pub struct Control {
     )]
     pub lease_namespace: Option<String>,
 
-    /// Where to listen, for metrics and probes: :PORT or HOST:PORT, IPv6 addresses in brackets; may
-    /// be repeated
-    #[arg(
-        long = "web.listen-address",
-        env = "KONG_METRICS_EXPORTER_WEB_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        default_value = ":9542",
-        value_delimiter = ',',
-        help_heading = WEB
-    )]
-    pub listen_addresses: Vec<ListenAddress>,
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: Listen,
 
     /// How to reach the API server.
     #[command(flatten)]

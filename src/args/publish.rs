@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::values::{label, mapping_name, positive_duration};
-use crate::args::{Kubernetes, Logs, WEB, Watch};
+use crate::args::{Kubernetes, Listen, Logs, Watch};
 use crate::mapping::shards::DEFAULT_NAME;
-use crate::sidecar::ListenAddress;
 use crate::source::Source;
 
 /// Arguments of `publish`.
@@ -89,17 +88,9 @@ pub struct Publish {
     )]
     pub source: Source,
 
-    /// Where to listen, for metrics and probes: :PORT or HOST:PORT, IPv6 addresses in brackets; may
-    /// be repeated
-    #[arg(
-        long = "web.listen-address",
-        env = "KONG_METRICS_EXPORTER_WEB_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        default_value = ":9542",
-        value_delimiter = ',',
-        help_heading = WEB
-    )]
-    pub listen_addresses: Vec<ListenAddress>,
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: Listen,
 
     /// How to reach the API server.
     #[command(flatten)]

@@ -164,7 +164,7 @@ impl Render {
         };
         sidecar.config()?;
         // An address in this process' environment would be none of the container's.
-        let port = match sidecar.listen_addresses.first() {
+        let port = match sidecar.listen.listen_addresses.first() {
             Some(address) if is_given("--web.listen-address") => address.port(),
             _ => PORT,
         };

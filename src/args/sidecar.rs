@@ -11,9 +11,9 @@ use super::{Families, Labels};
 use crate::args::values::{
     duration, kong_url, label, positive_duration, telemetry_path, watch_kinds,
 };
-use crate::args::{KONG, Kubernetes, Logs, WEB, Watch};
+use crate::args::{KONG, Kubernetes, Listen, Logs, WEB, Watch};
 use crate::cluster::client::is_in_cluster;
-use crate::sidecar::{self, ListenAddress};
+use crate::sidecar;
 use crate::source::needs::Kinds;
 use crate::source::{Cluster, Source, watch};
 
@@ -52,16 +52,9 @@ pub struct Sidecar {
     )]
     fail_on_kong_error: bool,
 
-    /// Where to listen: :PORT or HOST:PORT, IPv6 addresses in brackets; may be repeated
-    #[arg(
-        long = "web.listen-address",
-        env = "KONG_METRICS_EXPORTER_WEB_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        default_value = ":9542",
-        value_delimiter = ',',
-        help_heading = WEB
-    )]
-    pub listen_addresses: Vec<ListenAddress>,
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: Listen,
 
     /// A file that turns TLS on, in the format of the Prometheus exporters: tls_server_config with
     /// cert_file, key_file, client_ca_file, client_auth_type, min_version and max_version

@@ -18,7 +18,6 @@ use crate::cluster::lease::{self, Candidate};
 use crate::command::sidecar::{Signals, failed};
 use crate::command::status::{self, Status};
 use crate::metrics::Controlling;
-use crate::sidecar::ListenAddress;
 use crate::telemetry;
 
 /// Runs until SIGTERM or SIGINT, then lets another one lead; 1 if it cannot start.
@@ -36,8 +35,7 @@ pub(super) fn run(arguments: &Control) -> ExitCode {
 
 async fn run_to_the_end(arguments: &Control) -> Result<ExitCode, Box<dyn Error>> {
     let signals = Signals::new()?;
-    let listeners =
-        arguments.listen_addresses.iter().map(ListenAddress::bind).collect::<Result<_, _>>()?;
+    let listeners = arguments.listen.bind()?;
     let access = arguments.kubernetes.access();
     let reading = client::connect(&access).await?;
     let writing = client::connect_for_once(&access).await?;

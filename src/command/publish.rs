@@ -17,7 +17,6 @@ use crate::command::sidecar::{Signals, failed};
 use crate::command::status::{self, Status};
 use crate::mapping::Current;
 use crate::metrics::Publishing;
-use crate::sidecar::ListenAddress;
 use crate::source::Cluster;
 use crate::telemetry;
 
@@ -41,8 +40,7 @@ pub(super) fn run(arguments: &Publish) -> ExitCode {
 
 async fn run_to_the_end(arguments: &Publish) -> Result<ExitCode, Box<dyn Error>> {
     let signals = Signals::new()?;
-    let listeners =
-        arguments.listen_addresses.iter().map(ListenAddress::bind).collect::<Result<_, _>>()?;
+    let listeners = arguments.listen.bind()?;
     let access = arguments.kubernetes.access();
     let client = client::connect(&access).await?;
     let own = client.default_namespace().to_owned();

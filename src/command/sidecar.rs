@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::args::{self, Sidecar};
 use crate::command::mapping::follow;
-use crate::sidecar::{ListenAddress, Tls};
+use crate::sidecar::Tls;
 use crate::telemetry::{self, Chain};
 
 /// Runs until SIGTERM or SIGINT and then to the end of `--shutdown-delay`; 1 if it cannot start.
@@ -40,8 +40,7 @@ pub(super) fn run(arguments: &Sidecar) -> ExitCode {
             config.tls = Tls::read(path)?.map(Arc::new);
             tracing::info!(path = %path.display(), tls = config.tls.is_some(), "web configuration");
         }
-        let listeners =
-            arguments.listen_addresses.iter().map(ListenAddress::bind).collect::<Result<_, _>>()?;
+        let listeners = arguments.listen.bind()?;
         let (mapping, following) = follow(&source, &arguments.cluster()).await?;
         let (shut_down, shutdown) = oneshot::channel();
         let serving = crate::sidecar::run(config, listeners, mapping, async {
