@@ -37,7 +37,12 @@ fn a_scaled_object_tells_idleness_from_an_outage() {
         let series = format!("kong_http_requests_total{{{labels},code=\"503\"}}");
         json!({"series": series, "values": values})
     };
-    let up = |value: &str| json!({"series": r#"up{container="metrics-exporter",pod="a"}"#, "values": format!("{value}x40")});
+    let says = |name: &str, namespace: &str, pod: &str, value: u8| {
+        let series = format!(r#"kong_exporter_{name}{{namespace="{namespace}",pod="{pod}"}}"#);
+        json!({"series": series, "values": format!("{value}x40")})
+    };
+    let reads = |pod: &str, value: u8| says("kong_up", "kong", pod, value);
+    let maps = |pod: &str, value: u8| says("mapping_ready", "kong", pod, value);
     let test = |name: &str, series: Value, in_flight: Option<f64>, rate: Option<f64>| {
         let samples = |value: Option<f64>| {
             value.map_or(json!([]), |value| json!([{"labels": "{}", "value": value}]))
@@ -54,12 +59,18 @@ fn a_scaled_object_tells_idleness_from_an_outage() {
     };
     let tests = json!({"evaluation_interval": "15s", "tests": [
         // 40 a second of 100 ms each.
-        test("busy", json!([sum("0+60000x40"), count("0+600x40"), up("1")]), Some(4.0), Some(40.0)),
-        test("idle", json!([sum("7+0x40"), count("7+0x40"), up("1")]), Some(0.0), Some(0.0)),
-        test("never asked", json!([up("1")]), Some(0.0), Some(0.0)),
+        test("busy", json!([sum("0+60000x40"), count("0+600x40"), reads("a", 1), maps("a", 1)]), Some(4.0), Some(40.0)),
+        test("idle", json!([sum("7+0x40"), count("7+0x40"), reads("a", 1), maps("a", 1)]), Some(0.0), Some(0.0)),
+        test("never asked", json!([reads("a", 1), maps("a", 1)]), Some(0.0), Some(0.0)),
         // No endpoint: Kong answers 503 and measures no latency.
-        test("at zero, and asked", json!([count("0+15x40"), up("1")]), Some(0.0), Some(1.0)),
-        test("no sidecar answers", json!([up("0")]), None, None),
+        test("at zero, and asked", json!([count("0+15x40"), reads("a", 1), maps("a", 1)]), Some(0.0), Some(1.0)),
+        test("one of two Kongs can be read", json!([reads("a", 1), maps("a", 1), reads("b", 0), maps("b", 1)]), Some(0.0), Some(0.0)),
+        test("no sidecar answers", json!([]), None, None),
+        test("no Kong can be read", json!([reads("a", 0), maps("a", 1)]), None, None),
+        // What Kong says is not told apart by Services.
+        test("no mapping", json!([reads("a", 1), maps("a", 0)]), None, None),
+        test("one does not read, the other has no mapping", json!([reads("a", 0), maps("a", 1), reads("b", 1), maps("b", 0)]), None, None),
+        test("only another gateway's sidecar answers", json!([says("kong_up", "other", "a", 1), says("mapping_ready", "other", "a", 1)]), None, None),
     ]});
     fs::write(folder.join("test.yaml"), serde_json::to_string_pretty(&tests).unwrap()).unwrap();
     promtool(&folder, &["test", "rules", "test.yaml"]);

@@ -17,6 +17,8 @@ pub(crate) struct Binaries {
     pub(crate) adapter: Option<PathBuf>,
     pub(crate) helm: Option<PathBuf>,
     pub(crate) kustomize: Option<PathBuf>,
+    /// A folder with KEDA's programs and their rights.
+    pub(crate) keda: Option<PathBuf>,
     /// A Prometheus 3 that finds its targets in a cluster.
     pub(crate) prometheus: Option<PathBuf>,
     /// `gateway-api/*.yaml`, `kong/*.yaml` and those of other operators.
@@ -52,6 +54,7 @@ impl Binaries {
             prometheus: part("prometheus").cloned(),
             helm: part("helm").cloned(),
             kustomize: part("kustomize").cloned(),
+            keda: part("keda").cloned(),
             crds: part("crds").cloned().ok_or_else(|| absent("crds", None))?,
         })
     }
@@ -90,7 +93,8 @@ fn absent(what: &str, assets: Option<&Path>) -> String {
 fn built() -> Result<Vec<(String, PathBuf)>, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build");
     let output = Command::new(&script)
-        .args(["--find", "kubes", "kic", "adapter", "prometheus", "helm", "kustomize", "crds"])
+        .arg("--find")
+        .args(["kubes", "kic", "adapter", "prometheus", "helm", "kustomize", "keda", "crds"])
         .output()
         .map_err(|error| format!("cannot run {}: {error}", script.display()))?;
     if !output.status.success() {
