@@ -53,8 +53,9 @@ impl Plugins {
         let taken_over = name.filter(|name| without.contains(name) && has(list, name));
         let is_listed_by_user =
             name.is_some_and(|name| own != Some(name) && taken_over.is_none() && has(list, name));
+        let is_ours_in = own.is_some_and(|own| has(list, own));
         let mut before = self.mark.as_ref().and_then(|mark| mark.before.clone());
-        if own.is_none() && items(list).next().is_none() {
+        if !is_ours_in && items(list).next().is_none() {
             before.clone_from(&self.list);
             list = "";
         }
@@ -75,13 +76,13 @@ impl Plugins {
         if let Some(name) = name.filter(|_| !is_in) {
             segments.push(name.to_owned());
         }
-        let is_touched = segments.iter().map(String::as_str).ne(list.split(','));
         let list = segments.join(",");
         let mark = name.filter(|_| !is_listed_by_user);
         let mark = mark.map(|name| Mark { name: name.to_owned(), before: before.clone() });
-        let list = if !is_touched && !list.is_empty() || items(&list).next().is_some() {
+        // Also where a user has left nothing but separators: they are the user's.
+        let list = if !list.is_empty() {
             Some(list)
-        } else if own.is_some_and(|own| has(self.list.as_deref().unwrap_or_default(), own)) {
+        } else if is_ours_in {
             before
         } else if without.iter().any(|name| has(self.list.as_deref().unwrap_or_default(), name)) {
             None
@@ -177,12 +178,28 @@ mod tests {
             ("ours,ours,a,ours", "ours,a", Some("a")),
             (" ours ", " ours ", None),
             (" ours ,", " ours ,", None),
+            (",ours", ",ours", None),
+            (",,ours", ",,ours", Some(",")),
+            (" , ours,", " , ours,", Some(" ,")),
             ("oursx,ours", "oursx,ours", Some("oursx")),
             ("a", "a,ours", Some("a")),
         ] {
             let plugins = Plugins { list: Some(text.to_owned()), mark: mark.clone() };
             assert_eq!(plugins.with(Some("ours"), &[]).list.unwrap(), with, "{text}");
             assert_eq!(plugins.with(None, &[]).list.as_deref(), without, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stood_there_before_a_user_took_all_of_it_away_does_not_come_back() {
+        let with = list(" , ").with(Some("ours"), &[]);
+        assert_eq!(with.with(None, &[]), list(" , "));
+        for left in [None, Some(""), Some(",")] {
+            let left = left.map(str::to_owned);
+            let plugins = Plugins { list: left.clone(), mark: with.mark.clone() };
+            let again = plugins.with(Some("ours"), &[]);
+            assert_eq!(again.list.as_deref(), Some("ours"));
+            assert_eq!(again.with(None, &[]).list, left);
         }
     }
 
@@ -224,7 +241,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn taking_out_gives_back_the_very_bytes(list in proptest::option::of("[a, :]{0,12}")) {
+        fn taking_out_gives_back_the_very_bytes(
+            list in proptest::option::of("[a-z,:\t ]{0,12}|[a, :]{0,12}|[, ]{0,4}"),
+        ) {
             let before = Plugins { list, mark: None };
             let with = before.with(Some("ours"), &[]);
             prop_assert_eq!(with.list.iter().flat_map(|list| items(list)).filter(|item| item.name == "ours").count(), 1);
@@ -232,6 +251,26 @@ mod tests {
             let again = Plugins { mark: Some(Mark::read(&with.mark.clone().unwrap().write())), ..with.clone() };
             prop_assert_eq!(&again.with(None, &[]), &before);
             prop_assert_eq!(with.with(Some("other"), &[]).with(None, &[]), before);
+        }
+
+        #[test]
+        fn taking_out_leaves_every_other_byte_of_what_a_user_has_made_of_it(
+            segments in proptest::collection::vec("[a-z:\t\u{a0} ]{0,3}", 0..5),
+            [left, right] in ["[\t ]{0,2}", "[\u{a0} ]{0,2}"],
+            at: proptest::sample::Index,
+            before in proptest::option::of("[, ]{0,3}"),
+        ) {
+            let mut all = segments.clone();
+            all.insert(at.index(segments.len() + 1), format!("{left}OURS{right}"));
+            let mark = Mark { name: "OURS".to_owned(), before: before.clone() };
+            let plugins = Plugins { list: Some(all.join(",")), mark: Some(mark) };
+            prop_assert_eq!(&plugins.with(Some("OURS"), &[]), &plugins);
+            let rest = segments.join(",");
+            let expected = if rest.is_empty() { before } else { Some(rest) };
+            prop_assert_eq!(plugins.with(None, &[]), Plugins { list: expected, mark: None });
+            // Under another name it is at the same place.
+            let renamed = all.join(",").replace("OURS", "OTHER");
+            prop_assert_eq!(plugins.with(Some("OTHER"), &[]).list, Some(renamed));
         }
 
         #[test]
