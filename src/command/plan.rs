@@ -98,7 +98,9 @@ fn of_manifests(arguments: &args::Plan) -> Result<(Plan, BTreeMap<Key, Value>), 
         }
     }
     let mut view = View::new(arguments.config().settings);
-    manifests.objects.into_iter().for_each(|object| view.apply(object));
+    for object in manifests.objects {
+        view.apply(object);
+    }
     let plan = plan(&view, &arguments.options());
 
     let touched: BTreeSet<_> = plan.writes.iter().map(|write| &write.object).collect();

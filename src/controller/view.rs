@@ -69,27 +69,36 @@ impl View {
         }
     }
 
-    /// Takes up an object that is new or has changed.
-    pub fn apply(&mut self, object: Object) {
+    /// Takes up an object that is new or has changed. Whether a plan may be another one now: not
+    /// where all that has changed is what no plan reads, but the version.
+    pub fn apply(&mut self, object: Object) -> bool {
         let key = object.key();
+        let metadata = &object.metadata;
+        let mut is_news = false;
         match &object.spec {
             Spec::DataPlaneMetricsExtension(extension) => {
-                self.extensions.insert(key, (object.metadata, extension.clone()));
-                return;
+                let before = self.extensions.insert(key, (metadata.clone(), extension.clone()));
+                return before.is_none_or(|(before, own)| {
+                    own != *extension || of_interest(&before) != of_interest(metadata)
+                });
             }
             Spec::KongPlugin(plugin) | Spec::KongClusterPlugin(plugin) => {
-                self.plugins.insert(key, (object.metadata, plugin.clone()));
-                return;
+                let before = self.plugins.insert(key, (metadata.clone(), plugin.clone()));
+                // Its generation counts changes of what is not read, too.
+                let of_interest =
+                    |metadata: &Metadata| Metadata { generation: None, ..of_interest(metadata) };
+                return before.is_none_or(|(before, own)| {
+                    own != *plugin || of_interest(&before) != of_interest(metadata)
+                });
             }
             Spec::GatewayConfiguration(spec) => {
                 let options = &spec.control_plane_options.extensions;
                 let named = named(&key, spec.extensions.iter().chain(options));
-                self.attachments.insert(key, named);
-                return;
+                return self.attachments.insert(key, named.clone()) != Some(named);
             }
             Spec::ControlPlane(spec) => {
                 let named = named(&key, &spec.extensions);
-                self.attachments.insert(key.clone(), named);
+                is_news |= self.attachments.insert(key.clone(), named.clone()) != Some(named);
             }
             _ => {}
         }
@@ -100,28 +109,35 @@ impl View {
             } else {
                 self.marked.remove(&key);
             }
+            is_news |= self.targets.get(&key).is_none_or(|before| !before.is_like(&target));
             self.targets.insert(key, target);
         }
+        let revision = self.index.revision();
         self.index.apply(object);
+        is_news || self.index.revision() != revision
     }
 
-    /// Forgets an object.
-    pub fn delete(&mut self, key: &Key) {
-        self.extensions.remove(key);
-        self.attachments.remove(key);
-        self.plugins.remove(key);
-        self.targets.remove(key);
+    /// Forgets an object. Whether it was known.
+    pub fn delete(&mut self, key: &Key) -> bool {
         self.marked.remove(key);
+        let revision = self.index.revision();
         self.index.delete(key);
+        let was_known = self.index.revision() != revision;
+        self.extensions.remove(key).is_some()
+            | self.attachments.remove(key).is_some()
+            | self.plugins.remove(key).is_some()
+            | self.targets.remove(key).is_some()
+            | was_known
     }
 
-    /// Forgets what is not there any more of a kind, in one namespace or all of them.
+    /// Forgets what is not there any more of a kind, in one namespace or all of them. Whether there
+    /// was any.
     pub fn retain(
         &mut self,
         kind: ObjectKind,
         namespace: Option<&str>,
         is_there: impl Fn(&Key) -> bool,
-    ) {
+    ) -> bool {
         let own = self.extensions.keys().chain(self.attachments.keys()).chain(self.plugins.keys());
         let own = own.chain(self.targets.keys()).filter(|key| key.kind == kind);
         let is_gone = |key: &Key| {
@@ -129,7 +145,10 @@ impl View {
         };
         let gone: BTreeSet<_> =
             own.cloned().chain(self.index.keys(kind)).filter(|key| is_gone(key)).collect();
-        gone.iter().for_each(|key| self.delete(key));
+        for key in &gone {
+            self.delete(key);
+        }
+        !gone.is_empty()
     }
 
     /// How many objects of each kind are known.
@@ -219,6 +238,13 @@ impl View {
 }
 
 impl Target {
+    /// Whether they are the same but for the version.
+    fn is_like(&self, other: &Self) -> bool {
+        let uid = |one: &Self| one.version.uid.clone();
+        let rest = |one: &Self| Self { version: Version::default(), ..one.clone() };
+        uid(self) == uid(other) && rest(self) == rest(other)
+    }
+
     fn of(object: &Object) -> Self {
         let metadata = &object.metadata;
         let annotation = |key: &str| metadata.annotation(key).map(str::to_owned);
@@ -249,6 +275,11 @@ impl Version {
     pub fn of(metadata: &Metadata) -> Self {
         Self { uid: metadata.uid.clone(), resource: metadata.resource_version.clone() }
     }
+}
+
+/// What a plan reads of metadata but for the version, which only goes into preconditions.
+fn of_interest(metadata: &Metadata) -> Metadata {
+    Metadata { resource_version: None, ..metadata.clone() }
 }
 
 /// The key of a KongClusterPlugin.

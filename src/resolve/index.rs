@@ -32,6 +32,7 @@ pub struct Index {
     pub(super) told: HashMap<u64, Vec<String>>,
     /// `None` before somebody asked for the first time: then all names are.
     pub(super) touched: Option<Touched>,
+    revision: u64,
 }
 
 /// What may have changed since it was asked for.
@@ -73,7 +74,13 @@ impl Index {
             control_planes: BTreeMap::new(),
         };
         let defaults = Defaults::default();
-        Self { world, defaults, claims: BTreeSet::new(), told: HashMap::new(), touched: None }
+        let (claims, told) = (BTreeSet::new(), HashMap::new());
+        Self { world, defaults, claims, told, touched: None, revision: 0 }
+    }
+
+    /// A number that grows whenever something changes that matters here.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Takes up an object that is new or has changed. One that is as before, as far as it matters
@@ -229,6 +236,7 @@ impl Index {
     /// Turns the world into another one. `turn` does so and, called again, turns it back; the two
     /// differ in what these objects claim, and those that refer to them.
     fn change(&mut self, ids: impl IntoIterator<Item = Id>, mut turn: impl FnMut(&mut World)) {
+        self.revision += 1;
         // One object at a time: what all of them claim would be the memory of the whole mapping.
         for id in self.affected(ids) {
             let before = claims(&self.world, id, Claims::default());
@@ -242,6 +250,7 @@ impl Index {
 
     /// What these objects, and those that refer to them, claim may mean something else.
     fn touch(&mut self, ids: impl IntoIterator<Item = Id>) {
+        self.revision += 1;
         let affected = self.affected(ids);
         let Some(Touched { places, .. }) = &mut self.touched else { return };
         for id in affected {

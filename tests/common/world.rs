@@ -108,7 +108,9 @@ impl World {
 
     pub(crate) fn view(&self) -> View {
         let mut view = View::new(self.settings.clone());
-        self.objects.values().for_each(|value| view.apply(object(value)));
+        for value in self.objects.values() {
+            view.apply(object(value));
+        }
         view
     }
 

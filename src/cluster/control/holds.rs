@@ -37,11 +37,14 @@ impl Holds {
         self.0.remove(key);
     }
 
-    /// Somebody has changed these.
-    pub(super) fn release(&mut self, changed: &BTreeSet<Key>, now: Instant) {
+    /// Somebody has changed these. Whether any of them was held.
+    pub(super) fn release(&mut self, changed: &BTreeSet<Key>, now: Instant) -> bool {
+        let mut released = false;
         for (_, hold) in self.0.iter_mut().filter(|(key, _)| changed.contains(*key)) {
+            released |= now < hold.until;
             hold.until = now;
         }
+        released
     }
 
     /// Drops those that are wanted no more.
@@ -70,7 +73,8 @@ mod tests {
             assert!(holds.is_held(&key, now));
             assert!(!holds.is_held(&key, now + pause * second));
         }
-        holds.release(&BTreeSet::from([key.clone()]), now);
+        assert!(holds.release(&BTreeSet::from([key.clone()]), now));
+        assert!(!holds.release(&BTreeSet::from([key.clone()]), now));
         assert!(!holds.is_held(&key, now));
         holds.hold(&key, second, 5 * second, now);
         assert_eq!(holds.next(now), Some(now + 5 * second));

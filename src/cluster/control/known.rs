@@ -27,9 +27,9 @@ pub(super) struct Known {
 /// What updates brought.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// The objects that somebody else has changed.
+    /// The objects that somebody else has written.
     pub(super) objects: BTreeSet<Key>,
-    /// Whether anything is otherwise than before.
+    /// Whether a plan may be another one than before.
     pub(super) is_any: bool,
 }
 
@@ -57,23 +57,21 @@ impl Known {
                         continue;
                     }
                     news.objects.insert(key);
-                    self.view.apply(object);
+                    news.is_any |= self.view.apply(object);
                 }
                 Update::Delete(key) => {
                     self.written.remove(&key);
-                    self.view.delete(&key);
+                    news.is_any |= self.view.delete(&key);
                     news.objects.insert(key);
                 }
                 Update::Only(id, there) => {
                     // What was created while the list was made is not in it.
                     let is_there =
                         |key: &Key| there.contains(key) || self.written.contains_key(key);
-                    self.view.retain(id.kind, id.namespace.as_deref(), is_there);
-                    news.is_any = true;
+                    news.is_any |= self.view.retain(id.kind, id.namespace.as_deref(), is_there);
                 }
             }
         }
-        news.is_any |= !news.objects.is_empty();
         self.note_attached(now);
         news
     }
@@ -174,6 +172,65 @@ mod tests {
         let news = known.take(vec![Update::Apply(service(8, "a"))], now);
         assert!(news.is_any && news.objects.contains(&service(0, "").key()));
         assert_eq!(list(&known), Some("a"));
+    }
+
+    #[test]
+    fn what_no_plan_reads_is_no_news_but_the_version() {
+        let (mut known, now) = (known(), Instant::now());
+        let route = |version, weight: i32, status: &str| {
+            let backend = format!(r#"{{"name": "echo", "port": 80, "weight": {weight}}}"#);
+            let spec = format!(r#"}}, "spec": {{"rules": [{{"backendRefs": [{backend}]}}]}}"#);
+            object(ObjectKind::HTTPRoute, "shop", version, &format!("{spec}, {status}"))
+        };
+        let gateway = |version, status: &str| {
+            let rest = format!(r#"}}, "spec": {{"gatewayClassName": "kong"}}, {status}"#);
+            object(ObjectKind::Gateway, "kong", version, &rest)
+        };
+        let control_plane = |version, name: &str, status: &str| {
+            let named = format!(r#"{{"kind": "DataPlaneMetricsExtension", "name": "{name}"}}"#);
+            let rest = format!(r#"}}, "spec": {{"extensions": [{named}]}}, {status}"#);
+            object(ObjectKind::ControlPlane, "kong", version, &rest)
+        };
+        let extension = |version, generation, is_latency: bool| {
+            let config = format!(r#"{{"config": {{"latency": {is_latency}}}}}"#);
+            let rest = format!(r#", "generation": {generation}}}, "spec": {config}"#);
+            object(ObjectKind::DataPlaneMetricsExtension, "kong", version, &rest)
+        };
+        let plugin = |version, generation, limit, flag: &str| {
+            let config = format!(r#"{{"minute": {limit}, "{flag}": true}}"#);
+            let rest =
+                format!(r#", "generation": {generation}}}, "plugin": "x", "config": {config}"#);
+            object(ObjectKind::KongPlugin, "limit", version, &rest)
+        };
+        let noted = |version, note: &str, labels: &str| {
+            let rest = format!(
+                r#", "annotations": {{"example.com/note": "{note}"}}, "labels": {{{labels}}}}}"#
+            );
+            object(ObjectKind::Service, "echo", version, &rest)
+        };
+        let (old, new) = (r#""status": {}"#, r#""status": {"observedGeneration": 2}"#);
+        for [first, second, third] in [
+            [route(1, 1, old), route(2, 1, new), route(3, 2, new)],
+            [gateway(1, old), gateway(2, new), gateway(3, r#""x": 1"#)],
+            [control_plane(1, "a", old), control_plane(2, "a", new), control_plane(3, "b", new)],
+            [extension(1, 1, true), extension(2, 1, true), extension(3, 2, false)],
+            [plugin(1, 1, 5, "x"), plugin(2, 2, 6, "x"), plugin(3, 3, 6, "latency_metrics")],
+            [noted(1, "a", ""), noted(2, "b", ""), noted(3, "b", r#""app": "shop""#)],
+        ] {
+            let (key, kind) = (first.key(), first.key().kind);
+            assert!(known.take(vec![Update::Apply(first)], now).is_any, "{kind:?}");
+            let news = known.take(vec![Update::Apply(second)], now);
+            assert!(!news.is_any && news.objects.contains(&key), "{kind:?}");
+            if let Some(target) = known.view().target(&key) {
+                assert_eq!(target.version.resource.as_deref(), Some("2"));
+            }
+            let is_any = known.take(vec![Update::Apply(third)], now).is_any;
+            assert_eq!(is_any, kind != ObjectKind::Gateway, "{kind:?}");
+            // A list without it, and then one that has nothing to be forgotten.
+            let only = || Update::Only(Id { kind, namespace: None }, HashSet::new());
+            assert!(known.take(vec![only()], now).is_any, "{kind:?}");
+            assert!(!known.take(vec![only(), Update::Delete(key)], now).is_any, "{kind:?}");
+        }
     }
 
     #[test]

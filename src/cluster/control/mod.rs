@@ -251,8 +251,8 @@ impl Controller {
             self.board.set_objects(count);
             self.counted = Some(now);
         }
-        self.holds.release(&news.objects, now);
-        if news.is_any {
+        // What was held is tried again with the version that it has now.
+        if self.holds.release(&news.objects, now) || news.is_any {
             self.due_at = Some(now);
         }
         Some(news.is_any)
