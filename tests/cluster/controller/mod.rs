@@ -6,6 +6,7 @@ mod gateway;
 mod life;
 mod replicas;
 mod rest;
+mod scale;
 
 use std::fs;
 use std::path::Path;
@@ -18,8 +19,14 @@ use crate::http;
 use crate::processes::{self, Process, until};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let modules =
-        [life::tests(), faults::tests(), replicas::tests(), rest::tests(), gateway::tests()];
+    let modules = [
+        life::tests(),
+        faults::tests(),
+        replicas::tests(),
+        rest::tests(),
+        scale::tests(),
+        gateway::tests(),
+    ];
     modules.into_iter().flatten().collect()
 }
 
