@@ -69,6 +69,25 @@ const DIFF: &str = r#"# change DataPlaneMetricsExtension kong/kong: hold the ext
 + metadata.annotations[kong-metrics-exporter.io/status]: "{\"observedGeneration\":null,\"plugin\":\"kong-metrics-prometheus\",\"summary\":{\"Annotated\":1},\"services\":{\"command\":{\"state\":\"Annotated\"}}}"
 "#;
 
+#[test]
+fn an_extension_that_nothing_names_is_told_of() {
+    let (alone, _) = SERVICE.rsplit_once("---\n").unwrap();
+    let output = plan("plan-alone.yaml", alone, &[]);
+    assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b""[..]));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "kong-metrics-exporter: DataPlaneMetricsExtension kong/kong does not count: no ControlPlane \
+         or GatewayConfiguration of its namespace names it in extensions, and it has no label \
+         kong-metrics-exporter.io/managed: \"true\"\n\
+         kong-metrics-exporter: nothing to write\n"
+    );
+    let (service, _) = alone.split_once("---\n").unwrap();
+    let told = String::from_utf8(plan("plan-none.yaml", service, &[]).stderr).unwrap();
+    let expected =
+        "there is no DataPlaneMetricsExtension\nkong-metrics-exporter: nothing to write\n";
+    assert_eq!(told, format!("kong-metrics-exporter: {expected}"));
+}
+
 fn plan(name: &str, manifests: &str, arguments: &[&str]) -> Output {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, manifests).unwrap();

@@ -25,7 +25,7 @@ use crate::cluster::trouble::{Unanswered, within};
 use crate::cluster::{client, resource};
 use crate::command::objects;
 use crate::controller::placement::{Placed, spell};
-use crate::controller::{Plan, View, Write, plan};
+use crate::controller::{Plan, View, Write, keys, plan};
 use crate::kubernetes::manifest::Manifests;
 use crate::kubernetes::{Key, ObjectKind};
 use crate::source::watch;
@@ -69,8 +69,15 @@ pub(super) fn run(arguments: &args::Plan) -> ExitCode {
     }
 }
 
+/// What was read, what would be written, and the objects that would be written to as they are.
+struct Planned {
+    view: View,
+    plan: Plan,
+    whole_objects: BTreeMap<Key, Value>,
+}
+
 fn show(arguments: &args::Plan) -> Result<(), Error> {
-    let (plan, mut whole_objects) = if arguments.objects.paths.is_empty() {
+    let Planned { view, plan, mut whole_objects } = if arguments.objects.paths.is_empty() {
         // What goes wrong between here and the API server is told as it happens.
         telemetry::start(Format::Text, &Level::warn());
         let runtime = Builder::new_current_thread().enable_io().enable_time().build();
@@ -84,11 +91,11 @@ fn show(arguments: &args::Plan) -> Result<(), Error> {
     };
     io::stdout().lock().write_all(printed.as_bytes()).map_err(Error::Write)?;
     plan.extensions.iter().for_each(tell);
+    tell_of_the_others(&view, &plan);
     Ok(())
 }
 
-/// The plan, and the objects that it writes to as they are.
-fn of_manifests(arguments: &args::Plan) -> Result<(Plan, BTreeMap<Key, Value>), Error> {
+fn of_manifests(arguments: &args::Plan) -> Result<Planned, Error> {
     let (mut manifests, mut inputs) = (Manifests::default(), Vec::new());
     for path in &arguments.objects.paths {
         for (path, text) in objects::texts(path)? {
@@ -110,11 +117,11 @@ fn of_manifests(arguments: &args::Plan) -> Result<(Plan, BTreeMap<Key, Value>), 
         let keyed = whole.into_iter().filter_map(|value| Some((key_of(&value)?, value)));
         whole_objects.extend(keyed.filter(|(key, _)| touched.contains(key)));
     }
-    Ok((plan, whole_objects))
+    Ok(Planned { view, plan, whole_objects })
 }
 
 /// The same, from the API server.
-async fn of_cluster(arguments: &args::Plan) -> Result<(Plan, BTreeMap<Key, Value>), Error> {
+async fn of_cluster(arguments: &args::Plan) -> Result<Planned, Error> {
     let client = client::connect(&arguments.kubernetes.access()).await?;
     let (config, board, timeout) = (arguments.config(), Board::default(), arguments.timeout);
     let reading = control::once(client.clone(), &config, board.clone());
@@ -146,7 +153,7 @@ async fn of_cluster(arguments: &args::Plan) -> Result<(Plan, BTreeMap<Key, Value
             Err(error) => return Err(Error::Get(key.clone(), error)),
         }
     }
-    Ok((plan, whole_objects))
+    Ok(Planned { view, plan, whole_objects })
 }
 
 fn tell(placed: &Placed) {
@@ -158,6 +165,25 @@ fn tell(placed: &Placed) {
         let (service, state, reason) = (spell(service), outcome.state.as_str(), &outcome.reason);
         let because = if reason.is_empty() { "" } else { ": " };
         eprintln!("kong-metrics-exporter: {extension}: {service} is {state}{because}{reason}");
+    }
+}
+
+/// Why less is planned than somebody may have expected.
+fn tell_of_the_others(view: &View, plan: &Plan) {
+    let counts = |key: &Key| plan.extensions.iter().any(|placed| placed.extension.key == *key);
+    for (key, ..) in view.extensions().filter(|(key, ..)| !counts(key)) {
+        eprintln!(
+            "kong-metrics-exporter: {} does not count: no ControlPlane or GatewayConfiguration of \
+             its namespace names it in extensions, and it has no label {}: \"true\"",
+            spell(key),
+            keys::MANAGED,
+        );
+    }
+    if view.extensions().next().is_none() {
+        eprintln!("kong-metrics-exporter: there is no DataPlaneMetricsExtension");
+    }
+    if plan.writes.is_empty() {
+        eprintln!("kong-metrics-exporter: nothing to write");
     }
 }
 
