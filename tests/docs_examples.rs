@@ -1,7 +1,7 @@
 //! The blocks of shell, YAML and PromQL in the documentation. In: README.md, CONTRIBUTING.md and docs/.
 //! Asserted: the exporter takes its commands as they stand there, files and folders that a command
 //! names are there, and queries and configuration files are understood. Objects go through a real
-//! API server in tests/cluster.
+//! API server in tests/cluster, where the blocks of shell are also run.
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy spares only #[test] itself
 
 #[path = "common/blocks.rs"]

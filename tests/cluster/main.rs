@@ -21,6 +21,7 @@ mod kong;
 mod processes;
 mod publishing;
 mod scene;
+mod shown;
 mod smoke;
 mod translator;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         following::tests(),
         install::tests(),
         chart::tests(),
+        shown::tests(),
         publishing::tests(),
         controller::tests(),
         faults::tests(),

@@ -11,6 +11,7 @@ pub(crate) struct Binaries {
     apiserver: Program,
     /// `KUBEBUILDER_ASSETS` often has none.
     controllers: Option<Program>,
+    kubectl: Option<Program>,
     /// Kong Ingress Controller.
     pub(crate) kic: Option<PathBuf>,
     /// prometheus-adapter.
@@ -49,6 +50,7 @@ impl Binaries {
             etcd: program(ETCD)?,
             apiserver: program(APISERVER)?,
             controllers: program(CONTROLLERS).ok(),
+            kubectl: program("kubectl").ok(),
             kic: part("kic").cloned(),
             adapter: part("adapter").cloned(),
             prometheus: part("prometheus").cloned(),
@@ -62,6 +64,12 @@ impl Binaries {
     /// Whether namespaces are deleted, and orphans, and Deployments get their pods.
     pub(crate) fn have_controllers(&self) -> bool {
         self.controllers.is_some()
+    }
+
+    /// What a shell takes to run kubectl.
+    pub(crate) fn kubectl(&self) -> Option<String> {
+        let Program { path, role } = self.kubectl.as_ref()?;
+        Some(format!("{} {}", path.display(), role.unwrap_or_default()))
     }
 
     /// How to start one of the three.

@@ -1,6 +1,6 @@
-// Command kubes is etcd, kube-apiserver and kube-controller-manager in one binary: its first
-// argument says which of them to be, the rest are that one's own flags. One binary because the
-// three share most of their code, so that it is compiled, linked and kept once.
+// Command kubes is etcd, kube-apiserver, kube-controller-manager and kubectl in one binary: its first
+// argument says which of them to be, the rest are that one's own flags. One binary because they
+// share most of their code, so that it is compiled, linked and kept once.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 )
@@ -20,6 +21,7 @@ var components = map[string]func(){
 	"etcd":                    func() { etcdmain.Main(os.Args) },
 	"kube-apiserver":          func() { os.Exit(cli.Run(apiserver.NewAPIServerCommand())) },
 	"kube-controller-manager": func() { os.Exit(cli.Run(controllers.NewControllerManagerCommand())) },
+	"kubectl":                 func() { os.Exit(cli.Run(kubectl.NewDefaultKubectlCommand())) },
 }
 
 func main() {
@@ -30,6 +32,6 @@ func main() {
 			return
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: kubes etcd|kube-apiserver|kube-controller-manager FLAGS...")
+	fmt.Fprintln(os.Stderr, "usage: kubes etcd|kube-apiserver|kube-controller-manager|kubectl FLAGS...")
 	os.Exit(64)
 }
