@@ -181,7 +181,7 @@ fn printed(labels: &LabelNames) -> BTreeMap<String, BTreeSet<String>> {
         let name = line.split(['{', ' ']).next().unwrap();
         printed.entry(name.to_owned()).or_default().extend(found(r#"([a-z_]+)=""#, line));
     }
-    // The exporter's own, of which tests/docs.rs shows that the tables have them all.
+    // The exporter's own, of which tests/docs_metrics.rs shows that the tables have them all.
     let tables = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let row = Regex::new(r"(?m)^\| `(\w+)` \| (\w+) \| ([^|]*)\|").unwrap();
     for row in row.captures_iter(&tables) {

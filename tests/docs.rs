@@ -1,16 +1,7 @@
 //! The documentation, held against what is built: README.md, CHANGELOG.md, CONTRIBUTING.md and docs/.
 //! In: their text. Asserted: flags, metrics, examples and links are true. docs/flags.md is made from
-//! the arguments' definition; `UPDATE=1` writes it.
+//! the arguments' definition; `UPDATE=1` writes it. tests/docs_metrics.rs has docs/metrics.md.
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy spares only #[test] itself
-
-#[path = "common/api.rs"]
-mod api;
-#[path = "common/http.rs"]
-mod http;
-#[path = "common/kong.rs"]
-mod kong;
-#[path = "common/processes.rs"]
-mod processes;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,16 +9,10 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use api::Api;
 use clap::CommandFactory;
-use kong::Kong;
 use kong_metrics_exporter::args::Arguments;
-use kong_metrics_exporter::cluster::board::Board;
-use kong_metrics_exporter::kubernetes::ObjectKind;
 use kong_metrics_exporter::mapping;
-use kong_metrics_exporter::metrics::{Controlling, Publishing, Reloads};
 use regex::Regex;
 
 #[test]
@@ -38,60 +23,6 @@ fn every_flag_is_in_the_table_as_it_is_defined() {
         fs::write(&path, &table).unwrap();
     }
     assert!(fs::read_to_string(path).unwrap() == table, "UPDATE=1 cargo test --test docs");
-}
-
-#[tokio::test]
-async fn every_metric_is_in_the_table_as_it_is_printed() {
-    let page = text("docs/metrics.md");
-    let (page, _) = page.split_once(PUBLISHERS).unwrap();
-    let rows = table_rows(page);
-    let own = own_metrics().await;
-
-    assert_eq!(families(&rows), own.families);
-
-    let series = rows.iter().map(|cells| unticked(&cells[0]));
-    let series: BTreeSet<_> =
-        series.filter(|s| s.starts_with("kong_exporter_") && s.contains("=\"")).collect();
-    let with_fixed_values = own.series.iter().filter(|series| {
-        ["reason", "stage", "result", "state"]
-            .iter()
-            .any(|label| series.contains(&format!("{{{label}=\"")))
-    });
-    assert_eq!(series, with_fixed_values.map(String::as_str).collect());
-}
-
-#[test]
-fn every_metric_of_a_publisher_is_in_its_table_as_it_is_printed() {
-    let page = text("docs/metrics.md");
-    let (_, page) = page.split_once(PUBLISHERS).unwrap();
-    let (page, _) = page.split_once(CONTROLLERS).unwrap();
-    let mut all = Vec::new();
-    let metrics = Publishing::new(&["kong".to_owned()], &Reloads::default(), None);
-    metrics.append(&mapping::Current::awaiting(), &mut all);
-    let own = own(str::from_utf8(&all).unwrap());
-    assert_eq!(families(&table_rows(page)), own.families);
-}
-
-#[test]
-fn every_metric_of_a_controller_is_in_its_table_as_it_is_printed() {
-    let page = text("docs/metrics.md");
-    let (_, page) = page.split_once(CONTROLLERS).unwrap();
-    let mut all = Vec::new();
-    Controlling::new(&Board::default()).append(&mut all);
-    let own = own(str::from_utf8(&all).unwrap());
-    let of_controller = own.families.into_iter().filter(|(name, ..)| name.contains("_controller_"));
-    assert_eq!(families(&table_rows(page)), of_controller.collect::<Vec<_>>());
-}
-
-/// Name, type, labels and help of each row that has them.
-fn families(rows: &[Vec<String>]) -> Vec<(String, String, Vec<String>, String)> {
-    let rows = rows.iter().filter(|cells| cells.len() == 5 && cells[0] != "name");
-    let family = |cells: &Vec<String>| {
-        let labels = cells[2].split(", ").map(unticked).filter(|label| !label.is_empty());
-        let labels = labels.map(str::to_owned).collect();
-        (unticked(&cells[0]).to_owned(), cells[1].clone(), labels, cells[3].replace('`', ""))
-    };
-    rows.map(family).collect()
 }
 
 #[test]
@@ -260,53 +191,6 @@ fn flags_page() -> String {
     page
 }
 
-/// What a running exporter prints about itself.
-struct Own {
-    /// Name, type, labels, help; in order.
-    families: Vec<(String, String, Vec<String>, String)>,
-    /// Names with labels, as printed.
-    series: Vec<String>,
-}
-
-/// Of a Kong whose one service two Services share, so that there is nothing that is not shown.
-async fn own_metrics() -> Own {
-    let shared = "kong_http_requests_total{service=\"httproute.a.svc.a.b.80.90_a.c.80.10\"} 7\n";
-    let kong = Kong::start(kong::good(shared)).await;
-    let api = Api::start(&[ObjectKind::Service]).await;
-    let kubeconfig = api.kubeconfig();
-    let flag = format!("--kubernetes.kubeconfig={}", kubeconfig.0.display());
-    let exporter = processes::exporter(&kong.url(), &["--mapping=watch", &flag]).await;
-    while http::get(exporter.address, "/readyz", &[]).await.status() != 200 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let answer = http::get(exporter.address, "/metrics", &[]).await;
-    own(answer.text().strip_prefix(&answer.kongs()).unwrap())
-}
-
-/// Read from what is printed.
-fn own(all: &str) -> Own {
-    let mut own = Own { families: Vec::new(), series: Vec::new() };
-    let mut help = String::new();
-    let label = Regex::new("([a-z_]+)=\"").unwrap();
-    for line in all.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            let text = rest.split_once(' ').unwrap().1;
-            help = text.trim_end_matches('.').replace("\\\\", "\\");
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
-            let help = std::mem::take(&mut help);
-            own.families.push((name.to_owned(), kind.to_owned(), Vec::new(), help));
-        } else {
-            let series = line.rsplit_once(' ').unwrap().0;
-            own.series.push(series.to_owned());
-            let labels = series.split_once('{').map_or("", |(_, labels)| labels);
-            let labels = label.captures_iter(labels).map(|found| found[1].to_owned());
-            own.families.last_mut().unwrap().2 = labels.filter(|label| label != "le").collect();
-        }
-    }
-    own
-}
-
 fn enriched(arguments: &[&str], input: &str) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_kong-metrics-exporter"))
         .arg("enrich")
@@ -363,7 +247,3 @@ fn text(path: &str) -> String {
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
-
-/// Where the publisher's own metrics begin.
-const PUBLISHERS: &str = "\n## Those of `publish`\n";
-const CONTROLLERS: &str = "\n## Those of `controller`\n";
