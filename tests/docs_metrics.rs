@@ -128,16 +128,17 @@ impl Own {
         let mut after = String::new();
         let mut made = None;
         for line in part.split_inclusive('\n') {
-            if made.is_some() && line.starts_with("| ---") {
-                after += line;
-                after += made.unwrap();
-            } else if made.is_none() || !line.starts_with('|') {
-                made = match line.split(' ').nth(1) {
-                    Some("name") => Some(&families),
-                    Some("series") => Some(&series),
-                    _ => None,
-                };
-                after += line;
+            match made {
+                Some(rows) if line.starts_with("| ---") => after += &format!("{line}{rows}"),
+                Some(_) if line.starts_with('|') => {}
+                _ => {
+                    made = match line.split(' ').nth(1) {
+                        Some("name") => Some(&families),
+                        Some("series") => Some(&series),
+                        _ => None,
+                    };
+                    after += line;
+                }
             }
         }
         after
