@@ -1,7 +1,8 @@
 //! A Kong in a pod: the configuration that was pushed and requests in, `/metrics` out, with the
 //! sidecar in front of it. The one decision: it believes nothing but the configuration. A request
 //! belongs to the route that has its path, and is counted under the names that the route and its
-//! service have there, if a prometheus plugin is on either and for what the plugin is told to.
+//! service have there, if a prometheus plugin is on either and for what the plugin is told to. Where
+//! the upstream has no targets, nobody answers: Kong says 503 itself and has no latency to measure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,13 +12,17 @@ use serde_json::Value;
 
 use super::traffic::Lot;
 use crate::admin::entries;
-use crate::kong::{Kong, good};
+use crate::kong::{Kong, good, head, send_text};
 use crate::processes::{self, Process};
 
 /// A Kong and the sidecar in one pod. Both end, without a word to anybody, with the value.
 pub(crate) struct Gateway {
     kong: Kong,
-    _sidecar: Process,
+    /// What it answers with an error instead of metrics.
+    is_broken: bool,
+    sidecar: Option<Process>,
+    /// The sidecar's, to start it anew.
+    arguments: Vec<String>,
     /// By service and route.
     counts: BTreeMap<(String, String), Counts>,
 }
@@ -26,18 +31,21 @@ pub(crate) struct Gateway {
 struct Counts {
     by_latency: BTreeMap<u64, u64>,
     requests: u64,
+    /// There was nobody to send them to.
+    unavailable: u64,
 }
 
 impl Gateway {
     /// As kubelet would start the containers of a pod with this address. `arguments` are those of
     /// the sidecar's container; `more` is what differs, for here pods share one machine.
-    pub(crate) async fn start(address: IpAddr, arguments: &[&str], more: &[&str]) -> Self {
-        let kong =
-            Kong::start_at(SocketAddr::new(address, 8100), good(&text(&BTreeMap::new()))).await;
+    pub(crate) async fn start(address: IpAddr, arguments: Vec<String>, more: &[String]) -> Self {
+        let counts = BTreeMap::new();
+        let kong = Kong::start_at(SocketAddr::new(address, 8100), good(&text(&counts))).await;
         let listen = format!("--web.listen-address={address}:9542");
-        let url = format!("--kong.url={}", kong.url());
-        let all = [arguments, more, &[&listen, &url, "--log.level=info"]].concat();
-        Self { kong, _sidecar: processes::command(&all).await, counts: BTreeMap::new() }
+        let own = [listen, format!("--kong.url={}", kong.url()), "--log.level=info".to_owned()];
+        let arguments = [&arguments, more, &own].concat();
+        let sidecar = Some(start_sidecar(&arguments).await);
+        Self { kong, is_broken: false, sidecar, arguments, counts }
     }
 
     /// Requests came in for `path`.
@@ -48,19 +56,64 @@ impl Gateway {
             let is_on = |flag: &str| {
                 plugins(config, service, route).any(|plugin| plugin["config"][flag] == true)
             };
+            let is_answered = has_targets(config, service);
             let key = (name(service), name(route));
             for (requests, milliseconds) in lot {
-                if is_on("latency_metrics") {
+                if is_on("latency_metrics") && is_answered {
                     let counts = self.counts.entry(key.clone()).or_default();
                     *counts.by_latency.entry(*milliseconds).or_default() += requests;
                 }
                 if is_on("status_code_metrics") {
-                    self.counts.entry(key.clone()).or_default().requests += requests;
+                    let counts = self.counts.entry(key.clone()).or_default();
+                    match is_answered {
+                        true => counts.requests += requests,
+                        false => counts.unavailable += requests,
+                    }
                 }
             }
         }
-        self.kong.answers(good(&text(&self.counts)));
+        self.answer();
     }
+
+    /// From now on, or no longer, Kong cannot say what it has counted.
+    pub(crate) fn is_broken(&mut self, is_broken: bool) {
+        self.is_broken = is_broken;
+        self.answer();
+    }
+
+    /// Takes the sidecar, for its end.
+    pub(crate) fn end_sidecar(&mut self) {
+        self.sidecar = None;
+    }
+
+    /// With what a sidecar is to be started that takes the place of one that has ended.
+    pub(crate) fn wants(&self) -> Option<Vec<String>> {
+        self.sidecar.is_none().then(|| self.arguments.clone())
+    }
+
+    pub(crate) fn replace_sidecar(&mut self, sidecar: Process) {
+        self.sidecar = Some(sidecar);
+    }
+
+    fn answer(&self) {
+        self.kong.answers(match self.is_broken {
+            true => vec![send_text(head("500 Internal Server Error", &["Content-Length: 0"]))],
+            false => good(&text(&self.counts)),
+        });
+    }
+}
+
+/// A sidecar with these arguments.
+pub(crate) async fn start_sidecar(arguments: &[String]) -> Process {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    processes::command(&arguments).await
+}
+
+/// Whether anybody is there who could answer.
+fn has_targets(config: &Value, service: &Value) -> bool {
+    let mut upstreams = entries(&config["upstreams"]).iter();
+    let upstream = upstreams.find(|upstream| upstream["name"] == service["host"]);
+    upstream.is_none_or(|upstream| !entries(&upstream["targets"]).is_empty())
 }
 
 /// The prometheus plugins on a route or its service, inside them or beside all services.
@@ -100,12 +153,13 @@ fn text(counts: &BTreeMap<(String, String), Counts>) -> String {
          # HELP kong_http_requests_total HTTP status codes per consumer/service/route in Kong\n\
          # TYPE kong_http_requests_total counter\n",
     );
-    for ((service, route), Counts { requests, .. }) in counts {
-        if *requests > 0 {
+    for ((service, route), Counts { requests, unavailable, .. }) in counts {
+        let kinds = [(*requests, 200, "service"), (*unavailable, 503, "kong")];
+        for (count, code, source) in kinds.into_iter().filter(|(count, ..)| *count > 0) {
             let _ = writeln!(
                 text,
-                "kong_http_requests_total{{service=\"{service}\",route=\"{route}\",code=\"200\",\
-                 source=\"service\",workspace=\"default\",consumer=\"\"}} {requests}"
+                "kong_http_requests_total{{service=\"{service}\",route=\"{route}\",code=\"{code}\",\
+                 source=\"{source}\",workspace=\"default\",consumer=\"\"}} {count}"
             );
         }
     }

@@ -15,13 +15,15 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::gateway::Gateway;
+use super::gateway::{Gateway, start_sidecar};
+use super::stage::Place;
 use super::traffic::{LOT, Traffic};
 use crate::admin::Admin;
 use crate::harness::Cluster;
 
 /// The node of a namespace.
 pub(crate) struct Kubelet {
+    place: Place,
     pods: Api<Pod>,
     /// The sidecar's ServiceAccount, whose token kubelet would mount.
     kubeconfig: PathBuf,
@@ -31,9 +33,15 @@ pub(crate) struct Kubelet {
 }
 
 impl Kubelet {
-    pub(crate) fn new(cluster: &Cluster, kubeconfig: PathBuf, traffic: Traffic) -> Self {
-        let pods = Api::namespaced(cluster.client.clone(), "kong");
+    pub(crate) fn new(
+        cluster: &Cluster,
+        place: Place,
+        kubeconfig: PathBuf,
+        traffic: Traffic,
+    ) -> Self {
+        let pods = Api::namespaced(cluster.client.clone(), place.namespace);
         Self {
+            place,
             pods,
             kubeconfig,
             traffic,
@@ -83,6 +91,25 @@ impl Kubelet {
         self.gateways.borrow_mut().remove(pod).unwrap();
     }
 
+    /// Of every pod only the sidecar ends; Kong goes on.
+    pub(crate) fn end_sidecars(&self) {
+        self.gateways.borrow_mut().values_mut().for_each(Gateway::end_sidecar);
+    }
+
+    /// The containers that have ended are started again.
+    pub(crate) async fn replace_sidecars(&self) {
+        for pod in self.gateways() {
+            let Some(arguments) = self.gateways.borrow()[&pod].wants() else { continue };
+            let sidecar = start_sidecar(&arguments).await;
+            self.gateways.borrow_mut().get_mut(&pod).unwrap().replace_sidecar(sidecar);
+        }
+    }
+
+    /// Whether every Kong says 500 instead of metrics.
+    pub(crate) fn are_broken(&self, are_broken: bool) {
+        self.gateways.borrow_mut().values_mut().for_each(|gateway| gateway.is_broken(are_broken));
+    }
+
     async fn attend(&self, pod: &Pod) {
         let name = pod.name_any();
         let status = pod.status.as_ref();
@@ -96,7 +123,7 @@ impl Kubelet {
                 "apiVersion": "v1",
                 "kind": "Binding",
                 "metadata": {"name": name},
-                "target": {"apiVersion": "v1", "kind": "Node", "name": "node"},
+                "target": {"apiVersion": "v1", "kind": "Node", "name": self.place.namespace},
             });
             let params = PostParams::default();
             // One that is deleted meanwhile is met again.
@@ -105,10 +132,9 @@ impl Kubelet {
         } else if status.is_some_and(|status| status.phase.as_deref() == Some("Pending")) {
             let address = self.address_of(&name);
             if let Some(arguments) = sidecar(pod) {
-                let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
                 own(address);
                 let who = format!("--kubernetes.kubeconfig={}", self.kubeconfig.display());
-                let gateway = Gateway::start(IpAddr::V4(address), &arguments, &[&who]).await;
+                let gateway = Gateway::start(IpAddr::V4(address), arguments, &[who]).await;
                 self.gateways.borrow_mut().insert(name.clone(), gateway);
             }
             let running = Patch::Strategic(json!({"status": running(pod, address)}));
@@ -119,7 +145,9 @@ impl Kubelet {
     fn address_of(&self, pod: &str) -> Ipv4Addr {
         let mut addresses = self.addresses.borrow_mut();
         let next = u8::try_from(addresses.len() + 1).unwrap();
-        *addresses.entry(pod.to_owned()).or_insert_with(|| Ipv4Addr::new(10, 244, 0, next))
+        *addresses
+            .entry(pod.to_owned())
+            .or_insert_with(|| Ipv4Addr::new(10, 244, self.place.network, next))
     }
 }
 

@@ -4,20 +4,21 @@
 use crate::harness::{APISERVER_ADDRESS, Account, Cluster};
 use crate::processes::{self, Process};
 
-/// A controller for the namespace `kong`; other tests have theirs.
+/// A controller for one namespace; other tests have theirs.
 pub(crate) struct Controller {
     pub(crate) process: Process,
     _account: Account,
 }
 
 impl Controller {
-    pub(crate) async fn start(cluster: &Cluster) -> Self {
-        let account = Account::of(cluster, "kong", RBAC).await;
+    pub(crate) async fn start(cluster: &Cluster, namespace: &str) -> Self {
+        let account = Account::of(cluster, namespace, RBAC).await;
         let kubeconfig = account.kubeconfig(APISERVER_ADDRESS);
         let kubeconfig = format!("--kubernetes.kubeconfig={}", kubeconfig.display());
-        let own = ["--namespaces=kong", "--lease.namespace=kong"];
+        let namespaces = format!("--namespaces={namespace}");
+        let lease = format!("--lease.namespace={namespace}");
         let usual = ["controller", "--web.listen-address=127.0.0.1:0", &kubeconfig];
-        let process = processes::command(&[&usual[..], &own].concat()).await;
+        let process = processes::command(&[&usual[..], &[&namespaces, &lease]].concat()).await;
         Self { process, _account: account }
     }
 }

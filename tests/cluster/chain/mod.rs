@@ -12,25 +12,20 @@ mod gateway;
 mod kubelet;
 mod measured;
 mod readers;
+pub(crate) mod stage;
 mod traffic;
 
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kong_metrics_exporter::render::{Form, Settings, Target, render};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use self::kubelet::Kubelet;
 use self::readers::Readers;
-use self::traffic::{BUSY, SLOW, TUTORIAL, Traffic};
-use crate::admin::Admin;
-use crate::harness::{APISERVER_ADDRESS, Account, Cluster, Test, tests};
+use self::stage::{Place, Stage, built, deployed, eventually};
+use self::traffic::{BUSY, SLOW, TUTORIAL};
+use crate::harness::{Cluster, Test, tests};
 use crate::http;
-use crate::translator::controller::Controller as Kic;
-use crate::translator::fixtures::{CONTROLLER, KINDS, Setup, kong, setup_objects};
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![Controlled: the_tutorial_and_the_recommended_rule_scale_workloads]
@@ -39,26 +34,16 @@ pub(crate) fn tests() -> Vec<Test> {
 /// The tutorial's extension, rule and autoscaler scale `command` as it foretells; meanwhile the
 /// rules and the autoscaler that are recommended scale `checkout`, and a gateway dies.
 async fn the_tutorial_and_the_recommended_rule_scale_workloads(cluster: Cluster) {
-    let Some(kic) = all_parts(&cluster) else { return };
-    let clock = Instant::now();
-    let say = |what: &str| println!("chain {:6.1} s  {what}", clock.elapsed().as_secs_f32());
-    let version = define(&cluster).await;
-    cluster.apply("", SHOP).await;
-    for object in setup_objects(&setup()) {
-        cluster.apply_object("", serde_json::from_value(object).unwrap()).await;
-    }
-    let account = Account::of(&cluster, "kong", RBAC).await;
-    let admin = Admin::start(kong(false)).await;
-    let folder = cluster.plane.folder().join("logs");
-    let kubeconfig = cluster.plane.pki.kubeconfig("admin", APISERVER_ADDRESS);
-    let _kic = Kic::start(&kic, &kubeconfig, &admin, &folder, &flags());
-    let traffic = Traffic::default();
-    let kubelet = Kubelet::new(&cluster, account.kubeconfig(APISERVER_ADDRESS), traffic.clone());
-    let controller = measured::Controller::start(&cluster).await;
+    let binaries = &cluster.plane.binaries;
+    let parts = [("adapter", &binaries.adapter), ("prometheus", &binaries.prometheus)];
+    let Some(kic) = built(&cluster, "the chain", &parts) else { return };
+    // The tutorial's namespace, for its objects are taken as they are.
+    let place = Place { namespace: "kong", network: 0 };
+    let stage = Stage::set(&cluster, place, &kic).await;
+    let Stage { traffic, controller, .. } = &stage;
+    let say = |what: &str| stage.say(what);
     let story = async {
-        cluster.apply("kong", &dataplane()).await;
-        cluster.apply("kong", &deployed("monitoring/servicemonitor/service.yaml")).await;
-        let readers = Readers::start(&cluster, &rules()).await;
+        let readers = Readers::start(&cluster, place, &rules()).await;
         say("all runs");
         eventually("both gateways are scraped", async || {
             (readers.prometheus.value("sum(up)").await == Some(2.0)).then_some(())
@@ -71,7 +56,7 @@ async fn the_tutorial_and_the_recommended_rule_scale_workloads(cluster: Cluster)
         let unmeasured = readers.prometheus.query(r#"{__name__=~"kong_(http|upstream).+"}"#).await;
         assert_eq!(unmeasured, [], "Kong prints nothing before it is told to measure");
 
-        cluster.apply("kong", &extensions(&version)).await;
+        stage.attach(EXTENSIONS, &["kong", "checkout"]).await;
         say("the extensions are attached");
         let value = eventually("a latency of 80 ms", async || {
             let value = readers.thousandths("command", TUTORIALS_METRIC).await;
@@ -83,24 +68,24 @@ async fn the_tutorial_and_the_recommended_rule_scale_workloads(cluster: Cluster)
         let hpa = deployed("autoscaling/hpa/hpa.yaml").replace("name: command", "name: checkout");
         cluster.apply("kong", &hpa).await;
         eventually("ten replicas", async || {
-            (readers.wanted("command").await == Some(10)).then_some(())
+            (stage.wanted("command").await == Some(10)).then_some(())
         })
         .await;
-        say(&format!("command: {:?}", readers.rescaled("command").await));
+        say(&format!("command: {:?}", stage.rescaled("command").await));
         let went_up = ["2", "4", "8", "10"].map(|size| {
             format!("New size: {size}; reason: Service metric {TUTORIALS_METRIC} above target")
         });
-        assert_eq!(readers.rescaled("command").await, went_up);
+        assert_eq!(stage.rescaled("command").await, went_up);
         traffic.stop("/command");
 
-        a_gateway_dies(&cluster, &kubelet, &readers).await;
+        a_gateway_dies(&stage, &readers).await;
         say("a gateway died and was replaced: no gap, nothing stale");
 
         eventually("one replica", async || {
-            (readers.wanted("command").await == Some(1)).then_some(())
+            (stage.wanted("command").await == Some(1)).then_some(())
         })
         .await;
-        let all = readers.rescaled("command").await;
+        let all = stage.rescaled("command").await;
         say(&format!("command: {:?}", all.last()));
         assert_eq!(all[..4], went_up);
         assert_eq!(all[4..], ["New size: 1; reason: All metrics below target"]);
@@ -128,10 +113,10 @@ async fn the_tutorial_and_the_recommended_rule_scale_workloads(cluster: Cluster)
         say(&format!("checkout: {in_flight}m under way, {rate}m requests a second"));
         assert!((310_000..330_000).contains(&rate), "{rate}");
         eventually("eight replicas", async || {
-            (readers.wanted("checkout").await == Some(8)).then_some(())
+            (stage.wanted("checkout").await == Some(8)).then_some(())
         })
         .await;
-        say(&format!("checkout: {:?}", readers.rescaled("checkout").await));
+        say(&format!("checkout: {:?}", stage.rescaled("checkout").await));
         let told = http::get(controller.process.address, "/metrics", &[]).await;
         let annotated = r#"kong_exporter_controller_services{state="Annotated"}"#;
         assert_eq!(told.sample(annotated), 2.0);
@@ -141,16 +126,12 @@ async fn the_tutorial_and_the_recommended_rule_scale_workloads(cluster: Cluster)
             .await;
         assert_eq!(quiet, [], "nobody asked to measure it");
     };
-    tokio::select! {
-        () = story => {}
-        () = kubelet.run() => {}
-        () = kubelet.send(&admin) => {}
-    }
+    Box::pin(stage.play(story)).await;
 }
 
 /// One of two gateways is gone at once. What `checkout` has to do goes on through the other, and
 /// nothing is said any more about the one that is gone; another takes its place.
-async fn a_gateway_dies(cluster: &Cluster, kubelet: &Kubelet, readers: &Readers) {
+async fn a_gateway_dies(Stage { cluster, kubelet, .. }: &Stage, readers: &Readers) {
     let victim = kubelet.gateways().remove(0);
     let of_victim = format!(r#"kong_upstream_latency_ms_count{{pod="{victim}"}}"#);
     readers.result(&of_victim).await;
@@ -189,78 +170,6 @@ async fn a_gateway_dies(cluster: &Cluster, kubelet: &Kubelet, readers: &Readers)
     );
 }
 
-/// Kong Ingress Controller, if all that this takes has been built.
-fn all_parts(cluster: &Cluster) -> Option<std::path::PathBuf> {
-    let binaries = &cluster.plane.binaries;
-    let parts = [&binaries.kic, &binaries.adapter, &binaries.prometheus];
-    if parts.iter().any(|part| part.is_none()) {
-        let is_required = std::env::var("KONG_EXPORTER_CLUSTER").is_ok_and(|is| is == "required");
-        let missing =
-            "not built: tests/cluster/build kic adapter prometheus builds what is missing";
-        assert!(!is_required, "{missing}");
-        println!("not run: the chain: {missing}");
-        return None;
-    }
-    binaries.kic.clone()
-}
-
-/// Defines the kinds that are not there from the start; says which version of GatewayConfiguration
-/// there is.
-async fn define(cluster: &Cluster) -> String {
-    cluster.define(&KINDS).await;
-    cluster.define(&["gatewayconfigurations.gateway-operator.konghq.com"]).await;
-    let is_new = cluster.serves("gateway-operator.konghq.com/v2beta1").await;
-    let version = if is_new { "v2beta1" } else { "v1beta1" };
-    format!("gateway-operator.konghq.com/{version}")
-}
-
-fn setup() -> Setup {
-    let kong = || "kong".to_owned();
-    Setup { namespaces: [kong(), kong()], system: kong(), class: kong() }
-}
-
-fn flags() -> [String; 4] {
-    [
-        "--watch-namespace=kong".to_owned(),
-        "--publish-service=kong/kong-proxy".to_owned(),
-        "--ingress-class=kong".to_owned(),
-        format!("--gateway-api-controller-name={CONTROLLER}"),
-    ]
-}
-
-/// A Deployment with a sidecar, as `render` prints it, of two pods.
-fn dataplane() -> String {
-    let settings = Settings {
-        form: Form::Native,
-        name: "dataplane".to_owned(),
-        namespace: "kong".to_owned(),
-        image: "kong-metrics-exporter:test".to_owned(),
-        container: "proxy".to_owned(),
-        kong_image: "kong:3.9".to_owned(),
-        mapping: "watch".parse().unwrap(),
-        shards: 2,
-        arguments: Vec::new(),
-        port: 9542,
-        kong_series: 0,
-        tls: None,
-    };
-    let printed = render(Target::Deployment, &settings).unwrap();
-    assert!(printed.contains("\n  replicas: 1\n"), "{printed}");
-    printed.replace("\n  replicas: 1\n", "\n  replicas: 2\n")
-}
-
-/// The tutorial's extension and a second one, attached.
-fn extensions(version: &str) -> String {
-    let names = ["kong", "checkout"].map(|name| {
-        json!({"kind": "DataPlaneMetricsExtension", "group": "gateway-operator.konghq.com", "name": name})
-    });
-    let spec = match version.ends_with("v1beta1") {
-        true => json!({"controlPlaneOptions": {"extensions": names}}),
-        false => json!({"extensions": names}),
-    };
-    EXTENSIONS.replace("VERSION", version).replace("SPEC", &spec.to_string())
-}
-
 /// The rules of both files, as one adapter would have them.
 fn rules() -> Vec<Value> {
     let files = ["adapter-tutorial.yaml", "adapter.yaml"];
@@ -272,25 +181,5 @@ fn rules() -> Vec<Value> {
     rules.collect()
 }
 
-/// A file that is shipped.
-fn deployed(path: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    fs::read_to_string(folder.join(path)).unwrap()
-}
-
-/// As `until`, for what takes as long as a window of the tutorial's rule.
-async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(start.elapsed() < Duration::from_secs(150), "never came: {what}");
-        sleep(Duration::from_millis(250)).await;
-    }
-}
-
 const TUTORIALS_METRIC: &str = "kong_upstream_latency_ms_60s_average";
-const SHOP: &str = include_str!("shop.yaml");
 const EXTENSIONS: &str = include_str!("extensions.yaml");
-const RBAC: &str = include_str!("../../../deploy/rbac/watch/rbac.yaml");

@@ -3,49 +3,69 @@
 //! the rules of the adapter. Out: answers to the two kinds of question.
 
 use std::fs::{self, File};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use kube::Api;
 use serde_json::{Value, json};
 
+use super::stage::Place;
 use crate::harness::{APISERVER_ADDRESS, Account, Cluster};
 use crate::processes::{Element, Prometheus, until};
 
 /// Prometheus and the adapter.
 pub(crate) struct Readers {
     cluster: Cluster,
-    pub(crate) prometheus: Prometheus,
-    _accounts: [Account; 2],
+    place: Place,
+    pub(crate) prometheus: Reading,
+    _account: Account,
     adapter: Child,
     log: PathBuf,
 }
 
+/// A Prometheus that finds and scrapes the sidecars of a place.
+pub(crate) struct Reading {
+    server: Prometheus,
+    _account: Account,
+}
+
+impl Reading {
+    pub(crate) async fn start(cluster: &Cluster, place: Place) -> Self {
+        let namespace = cluster.namespace("prometheus").await;
+        let account = Account::of(cluster, &namespace, &reader("prometheus")).await;
+        let job = job(place, &account.kubeconfig(APISERVER_ADDRESS));
+        let program = cluster.plane.binaries.prometheus.as_deref().expect("prometheus");
+        Self { server: Prometheus::start(program, vec![job]).await, _account: account }
+    }
+}
+
+impl Deref for Reading {
+    type Target = Prometheus;
+
+    fn deref(&self) -> &Prometheus {
+        &self.server
+    }
+}
+
 impl Readers {
     /// `rules` are those that the adapter goes by, as `rules.custom` of its chart's values.
-    pub(crate) async fn start(cluster: &Cluster, rules: &[Value]) -> Self {
-        let binaries = &cluster.plane.binaries;
-        let namespace = cluster.namespace("readers").await;
-        let reader = |name: &str| READERS.replace("READER", name);
-        let of_prometheus = Account::of(cluster, &namespace, &reader("prometheus")).await;
-        let kubeconfig = of_prometheus.kubeconfig(APISERVER_ADDRESS);
-        let program = binaries.prometheus.as_deref().expect("prometheus");
-        let prometheus = Prometheus::start(program, vec![job(&kubeconfig)]).await;
-
-        let of_adapter = Account::of(cluster, &namespace, &reader("adapter")).await;
+    pub(crate) async fn start(cluster: &Cluster, place: Place, rules: &[Value]) -> Self {
+        let prometheus = Reading::start(cluster, place).await;
+        let namespace = cluster.namespace("adapter").await;
+        let account = Account::of(cluster, &namespace, &reader("adapter")).await;
         let folder = cluster.plane.folder().join(&namespace);
         fs::create_dir_all(&folder).unwrap();
         let config = folder.join("adapter.json");
         fs::write(&config, json!({"rules": rules}).to_string()).unwrap();
         let name = format!("adapter.{namespace}.svc");
-        cluster.plane.pki.serving("adapter", &name);
+        cluster.plane.pki.serving("adapter", &[&name]);
         let log = cluster.plane.folder().join("logs/adapter.log");
         let file = File::create(&log).unwrap();
         let pki = &cluster.plane.pki;
-        let kubeconfig = of_adapter.kubeconfig(APISERVER_ADDRESS);
-        let mut command = Command::new(binaries.adapter.as_deref().expect("adapter"));
+        let kubeconfig = account.kubeconfig(APISERVER_ADDRESS);
+        let program = cluster.plane.binaries.adapter.as_deref().expect("adapter");
+        let mut command = Command::new(program);
         let path = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
         command
             .args(["--secure-port=6444", "--bind-address=127.0.0.1"])
@@ -67,14 +87,14 @@ impl Readers {
             .replace("NAMESPACE", &namespace)
             .replace("AUTHORITY", authority.as_str().unwrap());
         cluster.apply(&namespace, &manifests).await;
-        let accounts = [of_prometheus, of_adapter];
-        Self { cluster: cluster.clone(), prometheus, _accounts: accounts, adapter, log }
+        Self { cluster: cluster.clone(), place, prometheus, _account: account, adapter, log }
     }
 
     /// What `kubectl get --raw` says about a metric of a Service; `None` while there is none.
     pub(crate) async fn metric(&self, service: &str, metric: &str) -> Option<Value> {
         let path = format!(
-            "/apis/custom.metrics.k8s.io/v1beta1/namespaces/kong/services/{service}/{metric}"
+            "/apis/custom.metrics.k8s.io/v1beta1/namespaces/{}/services/{service}/{metric}",
+            self.place.namespace
         );
         let request = hyper::Request::get(path).body(Vec::new()).unwrap();
         let answer = self.cluster.client.request::<Value>(request).await.ok()?;
@@ -83,12 +103,7 @@ impl Readers {
 
     /// Its value, in thousandths.
     pub(crate) async fn thousandths(&self, service: &str, metric: &str) -> Option<u64> {
-        let item = self.metric(service, metric).await?;
-        let value = item["value"].as_str()?;
-        match value.strip_suffix('m') {
-            Some(thousandths) => thousandths.parse().ok(),
-            None => Some(1000 * value.parse::<u64>().ok()?),
-        }
+        thousandths(&self.metric(service, metric).await?["value"])
     }
 
     /// Waits until a query of Prometheus has a result, and hands it back.
@@ -98,30 +113,6 @@ impl Readers {
             (!result.is_empty()).then_some(result)
         })
         .await
-    }
-
-    /// The events of an autoscaler, oldest first.
-    pub(crate) async fn rescaled(&self, autoscaler: &str) -> Vec<String> {
-        let events = self.cluster.api("kong", "v1", "Event").await;
-        let mut events: Vec<_> =
-            events.list(&kube::api::ListParams::default()).await.unwrap().items;
-        events.retain(|event| {
-            let about = &event.data["involvedObject"];
-            event.data["reason"] == "SuccessfulRescale"
-                && about["kind"] == "HorizontalPodAutoscaler"
-                && about["name"] == autoscaler
-        });
-        events.sort_by_key(|event| event.data["firstTimestamp"].to_string());
-        let message =
-            |event: &kube::core::DynamicObject| event.data["message"].as_str().unwrap().to_owned();
-        events.iter().map(message).collect()
-    }
-
-    /// How many replicas an autoscaler wants.
-    pub(crate) async fn wanted(&self, autoscaler: &str) -> Option<i32> {
-        let all: Api<HorizontalPodAutoscaler> =
-            Api::namespaced(self.cluster.client.clone(), "kong");
-        Some(all.get(autoscaler).await.unwrap().status?.desired_replicas)
     }
 }
 
@@ -135,9 +126,22 @@ impl Drop for Readers {
     }
 }
 
+/// A quantity as the metrics APIs print it.
+pub(crate) fn thousandths(quantity: &Value) -> Option<u64> {
+    let quantity = quantity.as_str()?;
+    match quantity.strip_suffix('m') {
+        Some(thousandths) => thousandths.parse().ok(),
+        None => Some(1000 * quantity.parse::<u64>().ok()?),
+    }
+}
+
+fn reader(name: &str) -> String {
+    READERS.replace("READER", name)
+}
+
 /// What Prometheus Operator makes of `deploy/monitoring/servicemonitor`, in short; every second, to
 /// save time.
-fn job(kubeconfig: &Path) -> Value {
+fn job(place: Place, kubeconfig: &Path) -> Value {
     let keep = |label: &str, value: &str| json!({"source_labels": [label], "regex": value, "action": "keep"});
     let copy = |label: &str, to: &str| json!({"source_labels": [label], "target_label": to});
     json!({
@@ -145,7 +149,7 @@ fn job(kubeconfig: &Path) -> Value {
         "kubernetes_sd_configs": [{
             "role": "endpointslice",
             "kubeconfig_file": kubeconfig,
-            "namespaces": {"names": ["kong"]},
+            "namespaces": {"names": [place.namespace]},
         }],
         "relabel_configs": [
             keep("__meta_kubernetes_service_label_app_kubernetes_io_name", "kong-metrics-exporter"),

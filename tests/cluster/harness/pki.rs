@@ -41,9 +41,10 @@ impl Pki {
         self.folder.join(name)
     }
 
-    /// Makes a certificate, in files that are called `file`, for a server with this name.
-    pub(crate) fn serving(&self, file: &str, name: &str) {
-        self.certificate(file, &self.ca, name, None, &[name]);
+    /// Makes a certificate, in files that are called `file`, for a server with these names, which
+    /// may show it to others as well.
+    pub(crate) fn serving(&self, file: &str, names: &[&str]) {
+        self.certificate(file, &self.ca, names[0], None, names);
     }
 
     /// A file for clients that show the certificate `name` to the server.
@@ -86,15 +87,14 @@ impl Pki {
     ) {
         let key = KeyPair::generate().unwrap();
         let mut params = named(name, organization);
-        let mut usage = ExtendedKeyUsagePurpose::ClientAuth;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         if !names.is_empty() {
-            usage = ExtendedKeyUsagePurpose::ServerAuth;
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
             let names = names.iter().map(|name| Ia5String::try_from(*name).unwrap());
             params.subject_alt_names = names.map(SanType::DnsName).collect();
             let addresses = [Ipv4Addr::LOCALHOST, SERVICE].map(|ip| SanType::IpAddress(ip.into()));
             params.subject_alt_names.extend(addresses);
         }
-        params.extended_key_usages = vec![usage];
         let certificate = params.signed_by(&key, authority).unwrap();
         fs::write(self.file(&format!("{file}.crt")), certificate.pem()).unwrap();
         fs::write(self.file(&format!("{file}.key")), key.serialize_pem()).unwrap();
