@@ -14,8 +14,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use kong_metrics_exporter::kubernetes::manifest::{Defaults, Manifests};
+use kong_metrics_exporter::mapping::entry::EntryRef;
 use kong_metrics_exporter::mapping::shards::{self, Assembly};
-use kong_metrics_exporter::mapping::snapshot::EntryRef;
 use kong_metrics_exporter::mapping::{Kind, Label, Snapshot, Tier, file, resolve};
 use kong_metrics_exporter::resolve::{Flavor, Index, Settings, Switch};
 use serde_json::Value;

@@ -43,7 +43,7 @@ pub(super) async fn follow(
         }
         Source::Watch => {
             let board = mapping.watches.insert(Board::default()).clone();
-            let (asking, questions) = asking(&cluster.watch);
+            let (asking, questions) = asking(cluster.watch.kinds, &cluster.watch.settings);
             mapping.asking = Some(asking);
             let client = client::connect(&cluster.access).await?;
             Follower::Watch(client, Box::new(cluster.watch.clone()), board, questions)

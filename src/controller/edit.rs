@@ -13,7 +13,7 @@ use crate::controller::view::{Target, View};
 use crate::controller::write::{Request, WITHDRAW, Write};
 use crate::controller::{keys, plugin};
 use crate::kubernetes::Key;
-use crate::kubernetes::object::OPERATORS_PLUGINS;
+use crate::kubernetes::keys::OPERATORS_PLUGINS;
 
 /// What is and what is to be.
 #[derive(Debug, Clone, Copy)]

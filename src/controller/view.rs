@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::controller::annotation::{self, Mark, Plugins};
 use crate::controller::keys;
 use crate::kubernetes::extension::{Extension, ExtensionRef, Plugin};
-use crate::kubernetes::object::{EXTENSION_GROUP, OPERATORS_PLUGINS};
+use crate::kubernetes::keys::{EXTENSION_GROUP, OPERATORS_PLUGINS};
 use crate::kubernetes::{Key, Metadata, Object, ObjectKind, Spec};
 use crate::resolve::{Index, Settings};
 

@@ -1,10 +1,8 @@
 //! The simulated Kong's state. In: a seed, and time that passes. Out, by `Display`: its exposition.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::counters::Counters;
-use super::text;
 use super::traffic::{Random, SERVICES, Subsystem};
 
 /// A Kong under load. The same seed and the same steps in time give the same bytes.
@@ -59,14 +57,6 @@ impl Simulation {
             .zip(&self.counters)
             .filter(move |(service, _)| service.subsystem == subsystem)
             .map(|(service, (counters, _))| (service.name, service.route, counters))
-    }
-}
-
-impl fmt::Display for Simulation {
-    /// The body of `/metrics`, as Kong 3.10 prints it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text::http(self, f)?;
-        text::stream(self, f)
     }
 }
 

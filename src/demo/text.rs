@@ -8,8 +8,16 @@ use super::counters::{Counters, Histogram};
 use super::simulation::Simulation;
 use super::traffic::Subsystem;
 
+impl fmt::Display for Simulation {
+    /// The body of `/metrics`, as Kong 3.10 prints it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        http(self, f)?;
+        stream(self, f)
+    }
+}
+
 /// The part that Kong's HTTP half prints.
-pub(super) fn http(simulation: &Simulation, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn http(simulation: &Simulation, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let services = || simulation.counters(Subsystem::Http);
     family(
         f,
@@ -63,7 +71,7 @@ pub(super) fn http(simulation: &Simulation, f: &mut fmt::Formatter<'_>) -> fmt::
 }
 
 /// The part that Kong's stream half prints.
-pub(super) fn stream(simulation: &Simulation, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn stream(simulation: &Simulation, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let services = || simulation.counters(Subsystem::Stream);
     kong_latency(f, services())?;
     memory(f, simulation, Subsystem::Stream)?;

@@ -7,6 +7,7 @@
 
 pub mod defaults;
 pub mod extension;
+pub mod keys;
 pub mod manifest;
 pub mod object;
 mod thin;

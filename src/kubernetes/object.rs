@@ -1,10 +1,11 @@
-//! Objects of any kind, their names and kinds, and the annotations that are read of them.
+//! Objects of any kind, their names and kinds.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::extension::{Extension, GatewayConfigurationSpec, Plugin};
+use super::keys::{EXTENSION_GROUP, FACADE_GROUP};
 use super::thin;
 use super::types::{
     ControlPlaneSpec, FacadeSpec, GatewayClassSpec, GatewaySpec, IngressClassSpec, IngressSpec,
@@ -96,7 +97,7 @@ pub struct Metadata {
     pub namespace: String,
     /// When it was created, RFC 3339 in UTC as API servers write it: texts sort as times do.
     pub creation_timestamp: Option<String>,
-    /// The annotations that are read at all ([`is_read`]), sorted by key.
+    /// The annotations that are read at all ([`is_read`](super::keys::is_read)), sorted by key.
     #[serde(deserialize_with = "thin::annotations")]
     pub annotations: Vec<(String, String)>,
     /// The labels, sorted by key.
@@ -276,36 +277,3 @@ impl ObjectKind {
         }
     }
 }
-
-/// Whether an annotation of this key is read at all.
-pub fn is_read(annotation: &str) -> bool {
-    // No dot or slash at its end: Kong's controllers compare this prefix (`konghq.community/x` counts).
-    annotation.starts_with(KONG_ANNOTATIONS)
-        || annotation.starts_with(HYBRID_ROUTES)
-        || annotation.starts_with(OWN)
-        || [INGRESS_CLASS, IS_DEFAULT_CLASS, OPERATORS_PLUGINS].contains(&annotation)
-}
-
-/// How all keys start that are this project's own.
-pub const OWN: &str = "kong-metrics-exporter.io/";
-
-/// The annotation of a Service in which Kong Operator keeps the names of the plugins it put there.
-pub const OPERATORS_PLUGINS: &str = "gateway-operator.konghq.com/control-plane-managed-plugins";
-
-/// How the annotations of a Service start that all Services of one Kong service must agree on.
-pub const KONG_ANNOTATIONS: &str = "konghq.com";
-
-/// How the annotations of a KongService start that name the routes it was made from.
-pub const HYBRID_ROUTES: &str = "gateway-operator.konghq.com/hybrid-routes";
-
-/// The annotation that names the class of an Ingress and of Kong's own kinds.
-pub const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
-
-/// The annotation of the IngressClass that objects without a class belong to.
-pub const IS_DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
-
-/// The group of DataPlaneMetricsExtensions and of what they are attached to.
-pub const EXTENSION_GROUP: &str = "gateway-operator.konghq.com";
-
-/// The group of KongServiceFacades.
-pub const FACADE_GROUP: &str = "incubator.ingress-controller.konghq.com";

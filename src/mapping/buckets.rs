@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::iter;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
 
-use crate::mapping::snapshot::RETENTION;
 use crate::mapping::table::{Packed, Table};
+
+/// How long a name that vanished from the mapping keeps its last meaning.
+pub const RETENTION: Duration = Duration::from_secs(60 * 60);
 
 /// All entries: those of names that are there, and those of names that vanished.
 #[derive(Debug, Clone, Default)]
@@ -243,8 +245,6 @@ const LEAST_IN_ONE: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::mapping::BackendRef;
     use crate::mapping::table::Rows;

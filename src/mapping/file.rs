@@ -11,17 +11,12 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected,
-    Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::mapping::name::{is_label, is_subdomain};
-use crate::mapping::snapshot::{self, Backend, Owner, Port, Snapshot};
+use crate::mapping::entry::Object;
+use crate::mapping::snapshot::{self, Snapshot};
 
 /// Why a text is not a mapping file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -195,154 +190,6 @@ impl<'de> Visitor<'de> for ServiceMap<'_> {
             names.insert(name);
         }
         Ok(table.build())
-    }
-}
-
-/// For the backends of an entry.
-pub(super) fn backends<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Backend>, D::Error> {
-    from.deserialize_any(Objects {
-        each: Object::of("a list of backends, each an object with namespace and service"),
-    })
-}
-
-/// For the owners of an entry.
-pub(super) fn owners<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Owner>, D::Error> {
-    from.deserialize_any(Objects {
-        each: Object::of("a list of owners, each an object with kind, namespace and name"),
-    })
-}
-
-/// For the names of namespaces, Services and ports.
-pub(super) fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let expected = "a name as Kubernetes allows it here: up to 63 of a-z, 0-9 and -";
-    deserializer.deserialize_string(NameVisitor { expected, fits: is_label })
-}
-
-/// For the names of routes and the like.
-pub(super) fn subdomain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let expected = "a name as Kubernetes allows it here: up to 253 of a-z, 0-9, - and .";
-    deserializer.deserialize_string(NameVisitor { expected, fits: is_subdomain })
-}
-
-/// For a backend's port.
-pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Port>, D::Error> {
-    deserializer.deserialize_any(PortVisitor).map(Some)
-}
-
-/// For weights and indices of rules.
-pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    deserializer.deserialize_any(NumberVisitor).map(Some)
-}
-
-/// A `T` from an object. What serde derives would take a list, too.
-struct Object<T> {
-    expected: &'static str,
-    of: PhantomData<T>,
-}
-
-impl<T> Object<T> {
-    fn of(expected: &'static str) -> Self {
-        Self { expected, of: PhantomData }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Object<T> {
-    type Value = T;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expected)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
-}
-
-/// A list of them.
-struct Objects<T> {
-    each: Object<T>,
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Objects<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.each.expected)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-        let mut objects = Vec::new();
-        while let Some(object) = list.next_element_seed(Object::of(self.each.expected))? {
-            objects.push(object);
-        }
-        Ok(objects)
-    }
-}
-
-struct NameVisitor {
-    expected: &'static str,
-    fits: fn(&str) -> bool,
-}
-
-impl Visitor<'_> for NameVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expected)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<String, E> {
-        if (self.fits)(name) {
-            return Ok(name.to_owned());
-        }
-        Err(E::invalid_value(Unexpected::Str(name), &self))
-    }
-}
-
-struct NumberVisitor;
-
-impl Visitor<'_> for NumberVisitor {
-    type Value = u32;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number of 0 or more")
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u32, E> {
-        u32::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
-    }
-}
-
-struct PortVisitor;
-
-impl Visitor<'_> for PortVisitor {
-    type Value = Port;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a port: a number from 1 to 65535, or a name such as \"http\"")
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Port, E> {
-        match u16::try_from(number) {
-            Ok(port @ 1..) => Ok(Port::Number(port)),
-            _ => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
-        }
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Port, E> {
-        // Without a letter it is a number in quotes, which no Service names a port.
-        if is_label(name) && name.bytes().any(|b| b.is_ascii_lowercase()) {
-            return Ok(Port::Name(name.to_owned()));
-        }
-        Err(E::invalid_value(Unexpected::Str(name), &self))
     }
 }
 

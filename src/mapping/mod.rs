@@ -7,12 +7,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
 mod buckets;
 pub mod current;
+pub mod entry;
 pub mod file;
+pub mod kind;
 pub mod name;
 pub mod shards;
 mod shown;
@@ -20,12 +21,14 @@ pub mod snapshot;
 mod table;
 
 pub use current::Current;
+pub use entry::{Backend, BackendRef, Backends, Entry, Owner, OwnerRef, Owners, Port, PortRef};
+pub use kind::Kind;
 pub use name::owner_for_route;
 pub use shown::{Known, Shown};
-pub use snapshot::{Backend, Entry, Kind, Owner, Port, Snapshot};
+pub use snapshot::Snapshot;
 
+use entry::{EntryRef, merge};
 use name::Form;
-use snapshot::EntryRef;
 
 /// What `name`, read from `label`, stands for: first hit of the exact entry, the entry of a name
 /// that vanished less than an hour ago, what the name says by itself.
@@ -83,12 +86,6 @@ pub enum Target<'a> {
     Unknown(Why),
 }
 
-/// The Services behind a name; mostly one or two.
-pub type Backends<'a> = SmallVec<[BackendRef<'a>; 2]>;
-
-/// What a name was made from; mostly one or two.
-pub type Owners<'a> = SmallVec<[OwnerRef<'a>; 2]>;
-
 /// Where a resolution comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tier {
@@ -119,46 +116,6 @@ pub enum Why {
     EmptyEntry,
     /// Longer than the 511 bytes Kong's controllers ever write.
     TooLong,
-}
-
-/// One backend, borrowed from the snapshot or from the name itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BackendRef<'a> {
-    /// The Service's namespace.
-    pub namespace: &'a str,
-    /// The Service's name.
-    pub service: &'a str,
-    /// The port as the route names it, if it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<PortRef<'a>>,
-    /// The weight, if the route gives one (the Gateway API's default is 1).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u32>,
-}
-
-/// A Service port, by number or by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(untagged)]
-pub enum PortRef<'a> {
-    /// By number.
-    Number(u16),
-    /// By name.
-    Name(&'a str),
-}
-
-/// The route (or Ingress, facade, KongService) that a Kong service was made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct OwnerRef<'a> {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its namespace.
-    pub namespace: &'a str,
-    /// Its name; `None` where a combined name gives only the namespace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a str>,
-    /// The rule's index, if known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<u32>,
 }
 
 impl Tier {
@@ -235,16 +192,6 @@ impl fmt::Display for Why {
     }
 }
 
-/// The number or the name.
-impl fmt::Display for PortRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
-}
-
 fn target_of_entry<'a>(entry: EntryRef<'a>, label: Label, name: &'a str) -> Target<'a> {
     let EntryRef { backends, mut owners } = entry;
     if backends.is_empty() && owners.is_empty() {
@@ -318,21 +265,4 @@ fn owner_in_form<'a>(form: &Form<'a>) -> Option<OwnerRef<'a>> {
         }),
         Form::Service(_) | Form::Hybrid => None,
     }
-}
-
-/// Each (namespace, service, port) once, where it comes first, with the weights added. A weight
-/// that is not given counts 1, the Gateway API's default, once it is added to another.
-fn merge<'a>(backends: impl IntoIterator<Item = BackendRef<'a>>) -> Backends<'a> {
-    let mut merged = Backends::new();
-    for backend in backends {
-        let key = |b: &BackendRef<'a>| (b.namespace, b.service, b.port);
-        match merged.iter_mut().find(|kept| key(kept) == key(&backend)) {
-            Some(kept) => {
-                let sum = kept.weight.unwrap_or(1).saturating_add(backend.weight.unwrap_or(1));
-                kept.weight = Some(sum);
-            }
-            None => merged.push(backend),
-        }
-    }
-    merged
 }

@@ -6,91 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::mapping::buckets::RETENTION;
 use crate::mapping::buckets::{self, Buckets};
+use crate::mapping::entry::{Backend, Entry, EntryRef, Owner, merge};
 use crate::mapping::table::Rows;
-use crate::mapping::{
-    BackendRef, Backends, Label, OwnerRef, Owners, PortRef, Tier, file, merge, name,
-};
-
-/// How long a name that vanished from the mapping keeps its last meaning.
-pub const RETENTION: Duration = Duration::from_secs(60 * 60);
-
-/// What one Kong service name stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// The Services behind it, in the route's order. Where (namespace, service, port) repeats, the
-    /// snapshot keeps the first and adds the weights.
-    #[serde(default, deserialize_with = "file::backends")]
-    pub backends: Vec<Backend>,
-    /// The objects it was made from.
-    #[serde(default, deserialize_with = "file::owners")]
-    pub owners: Vec<Owner>,
-}
-
-/// A Kubernetes Service behind a Kong service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Backend {
-    /// The Service's namespace.
-    #[serde(deserialize_with = "file::label")]
-    pub namespace: String,
-    /// The Service's name.
-    #[serde(deserialize_with = "file::label")]
-    pub service: String,
-    /// The port, if known.
-    #[serde(default, deserialize_with = "file::port")]
-    pub port: Option<Port>,
-    /// The weight, if given.
-    #[serde(default, deserialize_with = "file::number")]
-    pub weight: Option<u32>,
-}
-
-/// A Service port, by number or by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Port {
-    /// By number.
-    Number(u16),
-    /// By name.
-    Name(String),
-}
-
-/// An object that a Kong service was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Owner {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its namespace.
-    #[serde(deserialize_with = "file::label")]
-    pub namespace: String,
-    /// Its name.
-    #[serde(deserialize_with = "file::subdomain")]
-    pub name: String,
-    /// The index of the rule, for routes.
-    #[serde(default, deserialize_with = "file::number")]
-    pub rule: Option<u32>,
-}
-
-/// The kinds of objects that Kong services are made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
-#[allow(missing_docs)] // the names say it
-pub enum Kind {
-    Ingress,
-    HTTPRoute,
-    GRPCRoute,
-    TCPRoute,
-    TLSRoute,
-    UDPRoute,
-    TCPIngress,
-    UDPIngress,
-    KongServiceFacade,
-    KongService,
-}
+use crate::mapping::{Label, Tier, name};
 
 /// One consistent state of the mapping. Never changes once made; a change is a new one, which shares
 /// with it what did not change.
@@ -104,15 +26,6 @@ pub struct Snapshot {
 pub struct Builder {
     rows: Rows,
     buckets: Buckets,
-}
-
-/// What a snapshot holds for one name, borrowed from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EntryRef<'a> {
-    /// The Services behind it, each (namespace, service, port) once.
-    pub backends: Backends<'a>,
-    /// The objects it was made from, in the order they were given.
-    pub owners: Owners<'a>,
 }
 
 impl Snapshot {
@@ -274,93 +187,15 @@ fn push(rows: &mut Rows, name: &str, entry: &Entry) -> bool {
     rows.push(name, &backends, &owners)
 }
 
-impl Backend {
-    fn borrow(&self) -> BackendRef<'_> {
-        BackendRef {
-            namespace: &self.namespace,
-            service: &self.service,
-            port: self.port.as_ref().map(|port| match port {
-                Port::Number(number) => PortRef::Number(*number),
-                Port::Name(name) => PortRef::Name(name),
-            }),
-            weight: self.weight,
-        }
-    }
-}
-
-impl Owner {
-    fn borrow(&self) -> OwnerRef<'_> {
-        OwnerRef {
-            kind: self.kind,
-            namespace: &self.namespace,
-            name: Some(&self.name),
-            rule: self.rule,
-        }
-    }
-}
-
-impl Kind {
-    /// Every kind, in order.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Ingress,
-        Self::HTTPRoute,
-        Self::GRPCRoute,
-        Self::TCPRoute,
-        Self::TLSRoute,
-        Self::UDPRoute,
-        Self::TCPIngress,
-        Self::UDPIngress,
-        Self::KongServiceFacade,
-        Self::KongService,
-    ];
-
-    /// The kind as Kubernetes spells it: `HTTPRoute`.
-    pub fn as_str(self) -> &'static str {
-        self.texts().0
-    }
-
-    /// The kind in lower case, as labels and Kong's names have it: `httproute`.
-    pub fn lower(self) -> &'static str {
-        self.texts().1
-    }
-
-    /// The group and version that Kong's controllers read it in: `gateway.networking.k8s.io/v1`.
-    pub fn api_version(self) -> &'static str {
-        self.texts().2
-    }
-
-    /// Whether some controller appends the host name to the route's name in Kong's names.
-    pub(crate) fn may_glue_hostname(self) -> bool {
-        matches!(self, Self::HTTPRoute | Self::GRPCRoute)
-    }
-
-    fn texts(self) -> (&'static str, &'static str, &'static str) {
-        const GATEWAY_V1: &str = "gateway.networking.k8s.io/v1";
-        const GATEWAY_V1ALPHA2: &str = "gateway.networking.k8s.io/v1alpha2";
-        const FACADE: &str = "incubator.ingress-controller.konghq.com/v1alpha1";
-        const KONG: &str = "configuration.konghq.com/v1alpha1";
-        const KONG_V1BETA1: &str = "configuration.konghq.com/v1beta1";
-        match self {
-            Self::Ingress => ("Ingress", "ingress", "networking.k8s.io/v1"),
-            Self::HTTPRoute => ("HTTPRoute", "httproute", GATEWAY_V1),
-            Self::GRPCRoute => ("GRPCRoute", "grpcroute", GATEWAY_V1),
-            Self::TCPRoute => ("TCPRoute", "tcproute", GATEWAY_V1ALPHA2),
-            Self::TLSRoute => ("TLSRoute", "tlsroute", GATEWAY_V1ALPHA2),
-            Self::UDPRoute => ("UDPRoute", "udproute", GATEWAY_V1ALPHA2),
-            Self::TCPIngress => ("TCPIngress", "tcpingress", KONG_V1BETA1),
-            Self::UDPIngress => ("UDPIngress", "udpingress", KONG_V1BETA1),
-            Self::KongServiceFacade => ("KongServiceFacade", "kongservicefacade", FACADE),
-            Self::KongService => ("KongService", "kongservice", KONG),
-        }
-    }
-}
-
 /// So many entries of a builder are put into buckets at once.
 const AT_ONCE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::mapping::{Kind, Port};
 
     fn snapshot(names: &[&str]) -> Snapshot {
         let entry = |name: &&str| Entry {

@@ -5,8 +5,8 @@
 //! small numbers that say which parts of that text are Services and owners. So it is copied from
 //! table to table as it is, and equal entries are equal bytes.
 
-use crate::mapping::snapshot::{EntryRef, Kind};
-use crate::mapping::{BackendRef, OwnerRef, PortRef};
+use crate::mapping::entry::{BackendRef, EntryRef, OwnerRef, PortRef};
+use crate::mapping::kind::Kind;
 
 /// Entries, each with a `T` beside it, and the lowest byte of the hash of its name.
 ///

@@ -4,10 +4,10 @@
 //! rule's order. The rules are those of translator/backendref.go and gatewayapi's reference checker.
 
 use crate::kubernetes::ObjectKind;
-use crate::mapping::snapshot::{Backend, Port};
+use crate::mapping::{Backend, Port};
 use crate::resolve::graph::Id;
-use crate::resolve::index::World;
 use crate::resolve::store::{Ref, Stored};
+use crate::resolve::world::World;
 
 /// A Service behind a Kong service.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,10 @@ use std::ops::Bound;
 use std::time::Instant;
 
 use crate::mapping::Snapshot;
-use crate::mapping::snapshot::{Builder, Entry, Owner, place};
-use crate::resolve::group::{self, Claim, Meaning};
+use crate::mapping::snapshot::{Builder, place};
+use crate::mapping::{Entry, Owner};
+use crate::resolve::claim::Claim;
+use crate::resolve::group::{self, Meaning};
 use crate::resolve::index::{Index, Touched};
 
 /// A name whose meaning may have changed.

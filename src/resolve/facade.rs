@@ -3,8 +3,8 @@
 
 use crate::resolve::backend::{self, Found};
 use crate::resolve::graph::Id;
-use crate::resolve::index::World;
 use crate::resolve::store::{Facade, Stored};
+use crate::resolve::world::World;
 
 /// The name of the Kong service of a facade.
 pub(crate) fn name(world: &World, facade: Id) -> String {

@@ -3,8 +3,8 @@
 //! The one decision: a route's status is not looked at. A route that Kong's controller has not
 //! accepted yet makes a name that no line carries yet.
 
-use crate::resolve::index::World;
 use crate::resolve::store::{Route, Stored};
+use crate::resolve::world::World;
 
 /// Whether the route is attached to a Gateway that counts. One that is not known may be Kong's.
 pub(crate) fn is_attached(world: &World, route: &Route) -> bool {

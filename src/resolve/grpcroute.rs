@@ -4,12 +4,12 @@
 //!
 //! Two routes may claim one name: `a` with host name `b.c`, and `a.b` with `c`.
 
+use crate::resolve::claim::{Claim, Claims, Way};
 use crate::resolve::gateway;
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Claims, Way};
-use crate::resolve::index::World;
 use crate::resolve::l4route;
 use crate::resolve::store::Route;
+use crate::resolve::world::World;
 
 /// The names that the route claims.
 pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Claims) {

@@ -11,10 +11,11 @@
 use std::collections::BTreeSet;
 
 use crate::kubernetes::{Key, ObjectKind};
+use crate::resolve::claim::Claim;
 use crate::resolve::graph::Id;
-use crate::resolve::group::Claim;
-use crate::resolve::index::{Index, World};
+use crate::resolve::index::Index;
 use crate::resolve::store::{IngressTarget, Stored};
+use crate::resolve::world::World;
 use crate::resolve::{ingress, kongservice};
 
 /// A Kong service and what it is made of.

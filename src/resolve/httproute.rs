@@ -7,16 +7,15 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::mapping::Label;
 use crate::mapping::name::{Form, MAX_BYTES, decode};
+use crate::resolve::claim::{Claim, Claims, Way};
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Claims, Way};
-use crate::resolve::index::World;
 use crate::resolve::store::{Ref, Route, Rule};
+use crate::resolve::world::World;
 
 /// The names that the route claims.
 pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Claims) {
@@ -77,16 +76,6 @@ pub(crate) fn shortened<'n>(world: &World, name: &'n str, refs: &[Ref]) -> Cow<'
     short.into()
 }
 
-/// How long a request to a backend may take, in milliseconds, as Kong is told it.
-pub(crate) fn effective_timeout_ms(text: Option<&str>) -> u64 {
-    match text.and_then(parse_duration) {
-        None => DEFAULT_TIMEOUT_MS,
-        // Kong knows no unlimited time: this is the longest it takes.
-        Some(Duration::ZERO) => MAX_TIMEOUT_MS,
-        Some(duration) => u64::try_from(duration.as_millis()).unwrap_or(MAX_TIMEOUT_MS),
-    }
-}
-
 /// `httproute.<namespace>.svc.<backend>_<backend>…`, however long.
 fn combined_name(world: &World, namespace: &str, refs: &[Ref]) -> String {
     if refs.is_empty() {
@@ -140,67 +129,5 @@ pub(crate) fn is_derived_from_combined(name: &str) -> bool {
     match decode(Label::Service, name) {
         Ok(Form::Combined { timeout_ms, complete, .. }) => timeout_ms.is_some() || !complete,
         _ => false,
-    }
-}
-
-/// A duration as Go writes it: `1h30m`, `0.5s`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut nanoseconds = 0.0_f64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
-        let unit = after.split(|c: char| c.is_ascii_digit() || c == '.').next()?;
-        let scale = match unit {
-            "ns" => 1.0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        nanoseconds += number.parse::<f64>().ok()? * scale;
-        rest = after.get(unit.len()..)?;
-    }
-    Some(Duration::from_nanos(nanoseconds as u64))
-}
-
-/// `DefaultServiceTimeout`, what Kong is told where a rule says nothing.
-pub(crate) const DEFAULT_TIMEOUT_MS: u64 = 60_000;
-
-/// `MaxKongServiceTimeout`.
-const MAX_TIMEOUT_MS: u64 = 2_147_483_646;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_is_told_in_milliseconds() {
-        for (text, milliseconds) in [
-            ("500ms", 500),
-            ("0.5s", 500),
-            ("5s", 5_000),
-            ("1m30s", 90_000),
-            ("1h", 3_600_000),
-            ("1h1m1s1ms", 3_661_001),
-            ("60s", DEFAULT_TIMEOUT_MS),
-            ("0s", MAX_TIMEOUT_MS),
-            ("0h", MAX_TIMEOUT_MS),
-            ("100us", 0),
-        ] {
-            assert_eq!(effective_timeout_ms(Some(text)), milliseconds, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_duration_is_no_timeout() {
-        for text in ["", "5", "s", "5 s", "5x", "-5s", ".s", "1s5"] {
-            assert_eq!(effective_timeout_ms(Some(text)), DEFAULT_TIMEOUT_MS, "{text}");
-        }
-        assert_eq!(effective_timeout_ms(None), DEFAULT_TIMEOUT_MS);
     }
 }

@@ -8,16 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 
-use crate::kubernetes::object::IS_DEFAULT_CLASS;
-use crate::kubernetes::types::{ControlPlaneSpec, IngressClassSpec, ReferenceGrantSpec};
+use crate::kubernetes::keys::IS_DEFAULT_CLASS;
 use crate::kubernetes::{Key, Object, ObjectKind, Spec};
 use crate::mapping::snapshot::place;
+use crate::resolve::claim::{Claim, Claims};
 use crate::resolve::gateway;
-use crate::resolve::graph::{Graph, Id};
-use crate::resolve::group::{Claim, Claims};
+use crate::resolve::graph::Id;
 use crate::resolve::ingress::Defaults;
-use crate::resolve::settings::{Classes, Forms, Settings};
+use crate::resolve::settings::Settings;
 use crate::resolve::store::Stored;
+use crate::resolve::world::World;
 use crate::resolve::{grpcroute, httproute, ingress, kongservice, l4ingress, l4route};
 
 /// The objects that are known, and the names they claim.
@@ -44,35 +44,10 @@ pub(super) struct Touched {
     pub(super) left: BTreeSet<String>,
 }
 
-/// All that the meaning of a name depends on.
-#[derive(Debug)]
-pub(crate) struct World {
-    pub(crate) settings: Settings,
-    pub(crate) forms: Forms,
-    pub(crate) classes: Classes,
-    pub(crate) graph: Graph,
-    /// By the namespace they are in and allow to refer to.
-    pub(crate) grants: HashMap<Box<str>, BTreeMap<Box<str>, ReferenceGrantSpec>>,
-    /// The Ingress whose default backend counts.
-    pub(crate) default_ingress: Option<Id>,
-    pub(crate) ingress_classes: BTreeMap<Box<str>, (IngressClassSpec, bool)>,
-    pub(crate) control_planes: BTreeMap<(Box<str>, Box<str>), ControlPlaneSpec>,
-}
-
 impl Index {
     /// An index of no objects.
     pub fn new(settings: Settings) -> Self {
-        let (forms, classes) = (settings.forms([]), settings.classes(&BTreeMap::new(), []));
-        let world = World {
-            settings,
-            forms,
-            classes,
-            graph: Graph::default(),
-            grants: HashMap::new(),
-            default_ingress: None,
-            ingress_classes: BTreeMap::new(),
-            control_planes: BTreeMap::new(),
-        };
+        let world = World::of_nothing(settings);
         let defaults = Defaults::default();
         let (claims, told) = (BTreeSet::new(), HashMap::new());
         Self { world, defaults, claims, told, touched: None, revision: 0 }

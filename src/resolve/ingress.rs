@@ -6,11 +6,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::resolve::backend::{self, Found};
+use crate::resolve::claim::{Claim, Claims, Way};
 use crate::resolve::facade;
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Claims, Way};
-use crate::resolve::index::World;
 use crate::resolve::store::{DefaultBackend, Ingress, IngressTarget, ServicePort, Stored};
+use crate::resolve::world::World;
 
 /// The names that the Ingress claims.
 pub(crate) fn claims(world: &World, object: Id, ingress: &Ingress, claims: &mut Claims) {

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::kubernetes::{Key, ObjectKind};
-use crate::resolve::index::{Index, World};
+use crate::resolve::index::Index;
+use crate::resolve::world::World;
 
 impl Index {
     /// Forgets the objects of a kind, in one namespace or everywhere, that are not there any more.

@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 
 use crate::kubernetes::ObjectKind;
 use crate::resolve::backend::{self, Found};
+use crate::resolve::claim::{Claim, Claims, Way};
 use crate::resolve::gateway;
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Claims, Way};
 use crate::resolve::httproute::is_derived_from_combined;
-use crate::resolve::index::World;
 use crate::resolve::store::{KongService, Ref, Stored};
+use crate::resolve::world::World;
 
 /// The name that the KongService claims.
 pub(crate) fn claims(object: Id, service: &KongService, claims: &mut Claims) {

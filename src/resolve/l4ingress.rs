@@ -6,10 +6,10 @@
 
 use crate::kubernetes::ObjectKind;
 use crate::resolve::backend::{self, Found};
+use crate::resolve::claim::{Claim, Claims, Way};
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Claims, Way};
-use crate::resolve::index::World;
 use crate::resolve::store::L4Ingress;
+use crate::resolve::world::World;
 
 /// The names that the TCPIngress or UDPIngress claims.
 pub(crate) fn claims(world: &World, object: Id, ingress: &L4Ingress, claims: &mut Claims) {

@@ -4,10 +4,10 @@
 //! Where several TCPRoutes or UDPRoutes share a listener, Kong Operator renders only the oldest;
 //! the names of the others are claimed here all the same, and no line carries them.
 
+use crate::resolve::claim::{Claim, Claims, Way};
 use crate::resolve::graph::Id;
-use crate::resolve::group::{Claim, Claims, Way};
-use crate::resolve::index::World;
 use crate::resolve::store::Route;
+use crate::resolve::world::World;
 
 /// The names that the route claims.
 pub(crate) fn claims(world: &World, object: Id, route: &Route, claims: &mut Claims) {

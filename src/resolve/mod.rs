@@ -18,6 +18,7 @@
 
 mod backend;
 mod changes;
+mod claim;
 pub mod explain;
 mod facade;
 mod gateway;
@@ -34,6 +35,8 @@ mod l4ingress;
 mod l4route;
 mod settings;
 mod store;
+mod timeout;
+mod world;
 
 pub use changes::{Change, Dropped};
 pub use holding::{Held, service_key};

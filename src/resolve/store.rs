@@ -8,14 +8,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::kubernetes::object::{FACADE_GROUP, HYBRID_ROUTES, INGRESS_CLASS, KONG_ANNOTATIONS};
+use crate::kubernetes::keys::{FACADE_GROUP, HYBRID_ROUTES, INGRESS_CLASS, KONG_ANNOTATIONS};
 use crate::kubernetes::types::{
     BackendRef, FacadeSpec, GatewaySpec, IngressBackend, IngressPort, IngressSpec, KongServiceSpec,
     L4IngressSpec, ParentRef, RouteRule, RouteSpec,
 };
 use crate::kubernetes::{Metadata, Object, ObjectKind, Spec};
 use crate::resolve::graph::{Graph, Id};
-use crate::resolve::httproute::effective_timeout_ms;
+use crate::resolve::timeout::effective_timeout_ms;
 
 /// Routes and Services are most of the objects; the others are boxed, to be no larger.
 #[derive(Debug, PartialEq)]

@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use crate::mapping::{Known, Label, Shown, Snapshot};
 use crate::sidecar::Shared;
-use crate::sidecar::pages::{self, Answer};
+use crate::sidecar::answer::{self, Answer};
 use crate::sidecar::record::Last;
 
 /// Answers `GET /mapping`.
-pub(crate) async fn answer(shared: &Shared) -> Response<Answer> {
+pub(crate) async fn answer<S>(shared: &Shared) -> Response<Answer<S>> {
     let mapping = &shared.mapping.current;
     let snapshot = mapping.load();
     let last = shared.record.last();
@@ -34,9 +34,9 @@ pub(crate) async fn answer(shared: &Shared) -> Response<Answer> {
     match serde_json::to_vec_pretty(&page) {
         Ok(mut json) => {
             json.push(b'\n');
-            pages::page(StatusCode::OK, "application/json", Answer::Left(json.into()))
+            answer::page(StatusCode::OK, "application/json", Answer::Left(json.into()))
         }
-        Err(error) => pages::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        Err(error) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 

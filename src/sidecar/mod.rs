@@ -5,6 +5,7 @@
 //! no more than a chain of chunks. Memory does not grow with a body: hyper asks for the next part
 //! of an answer when the last has gone out, and only then Kong is read on.
 
+mod answer;
 mod deadline;
 mod frames;
 mod gzip;

@@ -3,17 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::{Either, Full};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, VARY};
+use http_body_util::Full;
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
+use crate::sidecar::answer::{Answer, metrics, page, text};
 use crate::sidecar::scrape::{self, Scrape};
 use crate::sidecar::socket::Limit;
 use crate::sidecar::{Shared, mapping_page};
-
-/// The body of an answer: a small page, or a scrape in progress.
-pub(crate) type Answer = Either<Full<Bytes>, Box<Scrape>>;
 
 /// Answers one request of the client at `peer`.
 pub(crate) async fn answer<B>(
@@ -21,7 +18,7 @@ pub(crate) async fn answer<B>(
     request: &Request<B>,
     peer: IpAddr,
     limit: &Arc<Limit>,
-) -> Response<Answer> {
+) -> Response<Answer<Box<Scrape>>> {
     limit.page();
     let page = match request.uri().path() {
         path if path == shared.config.telemetry_path => Page::Metrics,
@@ -60,32 +57,7 @@ enum Page {
     Landing,
 }
 
-/// An answer on the metrics path, in the one format we speak, whatever Accept says: as OpenMetrics
-/// Kong's counters would be wrong, and Prometheus 3 refuses an answer without a type.
-pub(crate) fn metrics(body: Answer) -> Response<Answer> {
-    let mut response = page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body);
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    response
-}
-
-/// A line for people.
-pub(crate) fn text(status: StatusCode, line: String) -> Response<Answer> {
-    page(status, "text/plain; charset=utf-8", Answer::Left(line.into()))
-}
-
-/// Any page.
-pub(crate) fn page(
-    status: StatusCode,
-    content_type: &'static str,
-    body: Answer,
-) -> Response<Answer> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-fn readyz(shared: &Shared) -> Response<Answer> {
+fn readyz(shared: &Shared) -> Response<Answer<Box<Scrape>>> {
     let reason = if shared.is_draining() {
         "shutting down\n"
     } else if !shared.mapping.current.is_ready() {
@@ -96,7 +68,7 @@ fn readyz(shared: &Shared) -> Response<Answer> {
     text(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned())
 }
 
-fn landing(telemetry_path: &str) -> Response<Answer> {
+fn landing(telemetry_path: &str) -> Response<Answer<Box<Scrape>>> {
     let html = format!(
         "<!DOCTYPE html>
 <html lang=\"en\">

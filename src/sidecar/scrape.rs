@@ -22,10 +22,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::rewrite::{Rewriter, Selection};
+use crate::sidecar::answer::{self, Answer};
 use crate::sidecar::frames::Frames;
 use crate::sidecar::gzip::{self, Gzip};
 use crate::sidecar::kong::{self, Passage, Step};
-use crate::sidecar::pages::{self, Answer};
 use crate::sidecar::socket::Limit;
 use crate::sidecar::{Shared, deadline};
 use crate::telemetry::Chain;
@@ -35,11 +35,11 @@ pub(crate) async fn answer<B>(
     shared: &Arc<Shared>,
     request: &Request<B>,
     limit: &Arc<Limit>,
-) -> Response<Answer> {
+) -> Response<Answer<Box<Scrape>>> {
     let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() else {
         shared.metrics.scrape_rejected();
         tracing::debug!("scrape refused, too many at once");
-        return pages::text(
+        return answer::text(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many scrapes at once (--web.max-requests)\n".to_owned(),
         );
@@ -48,14 +48,14 @@ pub(crate) async fn answer<B>(
     if let Err(error) = scrape.open().await {
         scrape.fail(&error);
         if shared.config.fail_on_kong_error {
-            return pages::text(StatusCode::BAD_GATEWAY, format!("{}\n", Chain(&error)));
+            return answer::text(StatusCode::BAD_GATEWAY, format!("{}\n", Chain(&error)));
         }
         let mut own = Vec::new();
         shared.append_own(&scrape.selection, &mut own);
-        return pages::metrics(Answer::Left(own.into()));
+        return answer::metrics(Answer::Left(own.into()));
     }
     let is_packed = scrape.gzip.is_some();
-    let mut response = pages::metrics(Answer::Right(scrape));
+    let mut response = answer::metrics(Answer::Right(scrape));
     if is_packed {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

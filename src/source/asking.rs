@@ -12,9 +12,8 @@ use tokio::time::timeout;
 
 use crate::kubernetes::ObjectKind;
 use crate::mapping::Label;
-use crate::resolve::Switch;
+use crate::resolve::{Settings, Switch};
 use crate::source::needs;
-use crate::source::watch::Config;
 
 /// Tells and asks. A clone is another handle to the same.
 #[derive(Debug, Clone)]
@@ -50,11 +49,11 @@ pub(super) enum Word {
 }
 
 /// Who asks, and who answers.
-pub fn asking(config: &Config) -> (Asking, Questions) {
+pub fn asking(kinds: needs::Kinds, settings: &Settings) -> (Asking, Questions) {
     let (sender, receiver) = mpsc::channel(1);
-    let needs = (config.kinds == needs::Kinds::Needed).then(|| watch::channel(BTreeSet::new()));
+    let needs = (kinds == needs::Kinds::Needed).then(|| watch::channel(BTreeSet::new()));
     let (told, heard) = needs.unzip();
-    let is_combined = config.settings.combined == Switch::On;
+    let is_combined = settings.combined == Switch::On;
     let asking = Asking { questions: sender, needs: told, is_combined };
     (asking, Questions { questions: receiver, needs: heard })
 }

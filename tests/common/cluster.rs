@@ -5,7 +5,7 @@
 use kong_metrics_exporter::kubernetes::Object;
 use kong_metrics_exporter::kubernetes::manifest::{Defaults, Manifests};
 use kong_metrics_exporter::mapping::Snapshot;
-use kong_metrics_exporter::mapping::snapshot::EntryRef;
+use kong_metrics_exporter::mapping::entry::EntryRef;
 use kong_metrics_exporter::resolve::{Flavor, Index, Settings, Switch};
 
 /// Kong Operator as it comes.

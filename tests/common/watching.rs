@@ -38,7 +38,7 @@ impl Watching {
 
     pub(crate) fn start_with(api: &Api, config: Config) -> Self {
         let (current, board) = (Current::awaiting(), Board::default());
-        let (asking, questions) = asking(&config);
+        let (asking, questions) = asking(config.kinds, &config.settings);
         let task = watch::follow(api.client(), config, current.clone(), board.clone(), questions);
         Self { current, board, asking, task: tokio::spawn(task) }
     }

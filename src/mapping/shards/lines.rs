@@ -12,9 +12,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::mapping::entry::{self, Backend, Entry, EntryRef, Owner, Port};
+use crate::mapping::kind::Kind;
 use crate::mapping::name::{Form, decode};
-use crate::mapping::snapshot::{Backend, Entry, EntryRef, Kind, Owner, Port};
-use crate::mapping::{BackendRef, Label, OwnerRef, file, owner_in_form};
+use crate::mapping::{BackendRef, Label, OwnerRef, owner_in_form};
 
 /// The line, with its end.
 pub(super) fn print(name: &str, entry: &EntryRef<'_>) -> String {
@@ -89,22 +90,22 @@ struct Line(String, Vec<BackendLine>, Option<Vec<OwnerLine>>);
 #[derive(Deserialize)]
 struct BackendLine(
     Option<NamespaceLine>,
-    #[serde(deserialize_with = "file::label")] String,
+    #[serde(deserialize_with = "entry::label")] String,
     Option<PortLine>,
     Option<u32>,
 );
 
 #[derive(Deserialize)]
-struct NamespaceLine(#[serde(deserialize_with = "file::label")] String);
+struct NamespaceLine(#[serde(deserialize_with = "entry::label")] String);
 
 #[derive(Deserialize)]
-struct PortLine(#[serde(deserialize_with = "file::port")] Option<Port>);
+struct PortLine(#[serde(deserialize_with = "entry::port")] Option<Port>);
 
 #[derive(Deserialize)]
 struct OwnerLine(
     Kind,
-    #[serde(deserialize_with = "file::label")] String,
-    #[serde(deserialize_with = "file::subdomain")] String,
+    #[serde(deserialize_with = "entry::label")] String,
+    #[serde(deserialize_with = "entry::subdomain")] String,
     Option<u32>,
 );
 

@@ -23,8 +23,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::mapping::entry::EntryRef;
 use crate::mapping::name::is_label;
-use crate::mapping::snapshot::EntryRef;
 use crate::mapping::{Label, Snapshot, Target, target_of_entry, target_of_name};
 
 /// Which names a shard is about: those whose hash ends in the bits of `number`.

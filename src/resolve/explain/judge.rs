@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::Object;
 use crate::kubernetes::ObjectKind;
+use crate::resolve::claim::Claim;
 use crate::resolve::graph::Id;
-use crate::resolve::group::Claim;
-use crate::resolve::index::World;
 use crate::resolve::store::{
     Facade, IngressTarget, KongService, Parent, Ref, Route, ServicePort, Stored,
 };
+use crate::resolve::world::World;
 use crate::resolve::{backend, gateway, httproute, ingress, kongservice};
 
 /// Why something does not count.

@@ -6,11 +6,13 @@ use super::judge::{self, Judged, Reason};
 use super::{Object, stands_for};
 use crate::kubernetes::{Key, ObjectKind};
 use crate::mapping::Snapshot;
+use crate::resolve::claim::{Claim, Way};
 use crate::resolve::graph::Id;
-use crate::resolve::group::{self, Claim, Way};
-use crate::resolve::index::{Index, World};
+use crate::resolve::group;
+use crate::resolve::index::Index;
 use crate::resolve::ingress::{self, DEFAULT};
 use crate::resolve::store::{DefaultBackend, IngressTarget, Stored};
+use crate::resolve::world::World;
 use crate::resolve::{facade, httproute};
 
 /// About an object that Kong services are made from.

@@ -8,10 +8,12 @@ use super::{Object, maker};
 use crate::kubernetes::{Key, ObjectKind};
 use crate::mapping::name::{Form, decode};
 use crate::mapping::{Kind, Label, Shown, Snapshot};
+use crate::resolve::claim::Claim;
 use crate::resolve::graph::Id;
-use crate::resolve::group::{self, Claim, Meaning};
-use crate::resolve::index::{Index, World};
+use crate::resolve::group::{self, Meaning};
+use crate::resolve::index::Index;
 use crate::resolve::store::Stored;
+use crate::resolve::world::World;
 
 /// About a name that Kong prints.
 #[derive(Debug, PartialEq, Serialize)]

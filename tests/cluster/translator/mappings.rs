@@ -45,7 +45,7 @@ impl Mappings {
         };
         let (client, current) = (cluster.client.clone(), watched.clone());
         // Nobody asks.
-        let (_, questions) = asking(&config);
+        let (_, questions) = asking(config.kinds, &config.settings);
         let watching = watch::follow(client, config, current, Board::default(), questions);
         let (client, namespace) = (cluster.client.clone(), setup.system.clone());
         let current = published.clone();
