@@ -26,6 +26,7 @@ use self::stage::{Place, Stage, built, deployed, eventually};
 use self::traffic::{BUSY, SLOW, TUTORIAL};
 use crate::harness::{Cluster, Test, tests};
 use crate::http;
+use crate::shown;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![Controlled: the_tutorial_and_the_recommended_rule_scale_workloads]
@@ -103,6 +104,12 @@ async fn the_tutorial_and_the_recommended_rule_scale_workloads(cluster: Cluster)
             json!({"kind": "Service", "namespace": "kong", "name": "command", "apiVersion": "/v1"});
         assert_eq!(item["describedObject"], about);
         assert_eq!(item["metricName"], TUTORIALS_METRIC);
+        // As the pages have somebody ask for it, by hand.
+        if let Some(printed) = shown::asked_for(&cluster, TUTORIALS_METRIC).await {
+            assert!(printed.contains(r#""value":"102312m""#), "{printed}");
+            let printed = shown::asked_for(&cluster, "kong_upstream_concurrency").await.unwrap();
+            assert!(printed.contains(r#""metricName":"kong_upstream_concurrency""#), "{printed}");
+        }
 
         let in_flight = eventually("64 requests under way", async || {
             let value = readers.thousandths("checkout", "kong_upstream_concurrency").await;

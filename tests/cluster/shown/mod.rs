@@ -66,6 +66,23 @@ async fn commands_that_are_shown_do_what_they_should(cluster: Cluster) {
     desk.clear().await;
 }
 
+/// What the request for this metric prints that a page shows; for `chain`, which has an adapter.
+/// `None` without kubectl.
+pub(crate) async fn asked_for(cluster: &Cluster, metric: &str) -> Option<String> {
+    let kubectl = cluster.plane.binaries.kubectl()?;
+    let all = blocks("sh").into_iter().map(|block| block.text).collect::<String>();
+    let is_meant = |line: &&str| line.starts_with("kubectl get --raw ") && line.ends_with(metric);
+    let line = all.lines().find(is_meant).unwrap_or_else(|| panic!("no page asks for {metric}"));
+    let output = Command::new("bash")
+        .args(["-c", &line.replacen("kubectl", &kubectl, 1)])
+        .env("KUBECONFIG", cluster.plane.pki.kubeconfig("admin", APISERVER_ADDRESS))
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{line}: {output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
 /// What some commands print when they do what they should.
 const PRINTED: &[(&str, &str)] = &[
     ("kubectl apply -k deploy/overlays/watch", "clusterrole.rbac.authorization.k8s.io/"),
