@@ -46,6 +46,7 @@ fn metrics_and_flags_that_are_mentioned_exist() {
             "profile",
             "locked",
             "path",
+            "arch",
             "push",
             "enable-controller-controlplaneextensions",
             // Of helm, kubectl and prometheus-adapter.
