@@ -43,7 +43,7 @@ impl Plugins {
     /// Where a user lists `name` already, nothing is put in and nothing noted.
     #[must_use]
     pub fn with(&self, name: Option<&str>, without: &[&str]) -> Self {
-        let mut list = self.list.as_deref().unwrap_or_default();
+        let list = self.list.as_deref().unwrap_or_default();
         let own = self.mark.as_ref().map(|mark| mark.name.as_str());
         let is_own = |segment: &str| Some(segment.trim()) == own;
         let is_foreign = |segment: &str| without.contains(&segment.trim()) && !is_own(segment);
@@ -54,11 +54,6 @@ impl Plugins {
         let is_listed_by_user =
             name.is_some_and(|name| own != Some(name) && taken_over.is_none() && has(list, name));
         let is_ours_in = own.is_some_and(|own| has(list, own));
-        let mut before = self.mark.as_ref().and_then(|mark| mark.before.clone());
-        if !is_ours_in && items(list).next().is_none() {
-            before.clone_from(&self.list);
-            list = "";
-        }
 
         let mut is_in = is_listed_by_user;
         let mut segments = Vec::new();
@@ -72,6 +67,15 @@ impl Plugins {
                 _ if is_ours || is_foreign(segment) => {}
                 _ => segments.push(segment.to_owned()),
             }
+        }
+        let mut before = self.mark.as_ref().and_then(|mark| mark.before.clone());
+        let rest = segments.join(",");
+        if !is_ours_in && !is_in && name.is_some() && items(&rest).next().is_none() {
+            // Ours alone then, and not behind a comma.
+            let is_users = rest == list;
+            before =
+                if is_users { self.list.clone() } else { Some(rest).filter(|it| !it.is_empty()) };
+            segments.clear();
         }
         if let Some(name) = name.filter(|_| !is_in) {
             segments.push(name.to_owned());
@@ -229,6 +233,11 @@ mod tests {
         assert_eq!(taken_over.list.as_deref(), Some("a, svc ,b"));
         assert_eq!(taken_over.mark.unwrap().name, "svc");
         assert_eq!(list("svc").with(None, &["svc"]).list, None);
+        // As Kong Operator leaves it where there was an empty list before.
+        let with = list(",svc").with(Some("ours"), &["svc"]);
+        assert_eq!(with.list.as_deref(), Some("ours"));
+        assert_eq!(with.with(None, &[]).list, None);
+        assert_eq!(list(",,svc").with(Some("ours"), &["svc"]).with(None, &[]), list(","));
     }
 
     #[test]

@@ -269,10 +269,11 @@ impl Placement {
         }
     }
 
-    /// The older of two extensions is on the route, and measures what the younger one asks for.
+    /// The older of two extensions is on the route, and measures what the younger one does: what it
+    /// asks for, and what those ask for whose Services it measures.
     fn place_on_route(&mut self, route: &Key, older: usize, younger: usize) {
         self.targets.insert(route.clone(), older);
-        let flags = self.extensions.get(younger).map(|younger| younger.extension.flags.clone());
+        let flags = self.extensions.get(younger).map(|younger| younger.flags.clone());
         if let Some(older) = self.extensions.get_mut(older) {
             older.flags.extend(flags.unwrap_or_default());
         }

@@ -17,8 +17,14 @@ pub(crate) struct Config {
     pub(crate) rules: BTreeSet<String>,
     /// Those that are left out, because their Services' annotations differ.
     pub(crate) dropped: BTreeSet<String>,
-    /// Plugins by what they are on: a rule, or `route ` and an object.
+    /// Plugins by what they are on: a rule, or `route ` and a rule.
     pub(crate) plugins: BTreeMap<String, Vec<String>>,
+    /// By the same: what the prometheus plugin there measures.
+    pub(crate) flags: BTreeMap<String, BTreeSet<String>>,
+    /// What the global one does. Of several, none is one.
+    pub(crate) global: BTreeSet<String>,
+    /// The Services that each rule names, there or not.
+    pub(crate) services: BTreeMap<String, BTreeSet<Key>>,
 }
 
 impl Config {
@@ -28,16 +34,49 @@ impl Config {
             .values()
             .any(|types| types.iter().enumerate().any(|(at, one)| types[..at].contains(one)))
     }
+
+    /// What is measured of the requests that go by a rule. The plugin of the route counts, else that
+    /// of the Service, else the global one.
+    pub(crate) fn measured(&self, rule: &str) -> &BTreeSet<String> {
+        let of_route = self.flags.get(&format!("route {rule}"));
+        of_route.or_else(|| self.flags.get(rule)).unwrap_or(&self.global)
+    }
+
+    fn put(&mut self, on: String, plugins: &[&Value]) {
+        for plugin in plugins.iter().filter(|plugin| plugin["plugin"] == "prometheus") {
+            self.flags.entry(on.clone()).or_default().extend(flags(plugin));
+        }
+        let kind = |plugin: &&Value| plugin["plugin"].as_str().unwrap_or_default().to_owned();
+        if !plugins.is_empty() {
+            self.plugins.insert(on, plugins.iter().map(kind).collect());
+        }
+    }
 }
 
-/// Of HTTPRoutes and Ingresses and their Services.
+/// What a prometheus plugin measures.
+pub(crate) fn flags(plugin: &Value) -> BTreeSet<String> {
+    let config = plugin["config"].as_object().into_iter().flatten();
+    config.filter(|(_, value)| **value == true).map(|(name, _)| name.clone()).collect()
+}
+
+/// Of routes and Ingresses and their Services.
 pub(crate) fn translate(objects: &BTreeMap<Key, Value>) -> Config {
     let mut config = Config::default();
+    let is_global = |(key, plugin): &(&Key, &Value)| {
+        key.kind == ObjectKind::KongClusterPlugin
+            && plugin["plugin"] == "prometheus"
+            && plugin["metadata"]["labels"]["global"] == "true"
+    };
+    let mut globals = objects.iter().filter(is_global);
+    if let (Some((_, plugin)), None) = (globals.next(), globals.next()) {
+        config.global = flags(plugin);
+    }
     for (key, value) in objects {
         for (number, backends) in rules(key, value).into_iter().enumerate() {
             let services: Vec<_> =
                 backends.iter().filter_map(|backend| objects.get_key_value(backend)).collect();
             let rule = format!("{} {}/{} {number}", key.kind.as_str(), key.namespace, key.name);
+            config.services.insert(rule.clone(), backends.iter().cloned().collect());
             let kong = |value: &Value| -> BTreeMap<String, Value> {
                 let all = value["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
                 all.into_iter().filter(|(key, _)| key.starts_with("konghq.com")).collect()
@@ -54,14 +93,10 @@ pub(crate) fn translate(objects: &BTreeMap<Key, Value>) -> Config {
                 .into_iter()
                 .flat_map(|(key, value)| plugins(objects, key, value))
                 .collect();
-            if !of_services.is_empty() {
-                config.plugins.insert(rule.clone(), of_services);
-            }
+            config.put(rule.clone(), &of_services);
             let mut on_route = plugins(objects, key, value);
             on_route.extend(by_filters(objects, key, value, number));
-            if !on_route.is_empty() {
-                config.plugins.insert(format!("route {rule}"), on_route);
-            }
+            config.put(format!("route {rule}"), &on_route);
             config.rules.insert(rule);
         }
     }
@@ -72,7 +107,11 @@ pub(crate) fn translate(objects: &BTreeMap<Key, Value>) -> Config {
 fn rules(key: &Key, value: &Value) -> Vec<Vec<Key>> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     match key.kind {
-        ObjectKind::HTTPRoute => {
+        ObjectKind::HTTPRoute
+        | ObjectKind::GRPCRoute
+        | ObjectKind::TCPRoute
+        | ObjectKind::TLSRoute
+        | ObjectKind::UDPRoute => {
             let backend = |one: &Value| {
                 let namespace = one["namespace"].as_str().unwrap_or(&key.namespace);
                 Key::new(ObjectKind::Service, namespace, one["name"].as_str().unwrap())
@@ -96,27 +135,27 @@ fn rules(key: &Key, value: &Value) -> Vec<Vec<Key>> {
     }
 }
 
-/// The types of the plugins that an object's annotation lists.
-fn plugins(objects: &BTreeMap<Key, Value>, key: &Key, value: &Value) -> Vec<String> {
+/// The plugins that an object's annotation lists.
+fn plugins<'o>(objects: &'o BTreeMap<Key, Value>, key: &Key, value: &Value) -> Vec<&'o Value> {
     let list = value["metadata"]["annotations"]["konghq.com/plugins"].as_str().unwrap_or_default();
     list.split(',').filter_map(|item| found(objects, &key.namespace, item.trim())).collect()
 }
 
-fn by_filters(
-    objects: &BTreeMap<Key, Value>,
+fn by_filters<'o>(
+    objects: &'o BTreeMap<Key, Value>,
     key: &Key,
     value: &Value,
     rule: usize,
-) -> Vec<String> {
+) -> Vec<&'o Value> {
     let filters = value["spec"]["rules"][rule]["filters"].as_array().cloned().unwrap_or_default();
     let names = filters.iter().filter_map(|filter| filter["extensionRef"]["name"].as_str());
     names.filter_map(|name| found(objects, &key.namespace, name)).collect()
 }
 
-fn found(objects: &BTreeMap<Key, Value>, namespace: &str, item: &str) -> Option<String> {
+fn found<'o>(objects: &'o BTreeMap<Key, Value>, namespace: &str, item: &str) -> Option<&'o Value> {
     let (namespace, name) = item.split_once(':').unwrap_or((namespace, item));
     let (namespace, name) = (namespace.trim(), name.trim());
     let local = objects.get(&Key::new(ObjectKind::KongPlugin, namespace, name));
     let global = || objects.get(&Key::new(ObjectKind::KongClusterPlugin, "", name));
-    Some(local.or_else(global)?["plugin"].as_str().unwrap_or_default().to_owned())
+    local.or_else(global)
 }
