@@ -1,6 +1,7 @@
 //! `controller`, with the token of its ServiceAccount and the roles of `deploy/rbac/controller`,
 //! against a real API server with Kong's real definitions.
 
+mod attach;
 mod faults;
 mod gateway;
 mod life;
@@ -21,6 +22,7 @@ use crate::processes::{self, Process, until};
 pub(crate) fn tests() -> Vec<Test> {
     let modules = [
         life::tests(),
+        attach::tests(),
         faults::tests(),
         replicas::tests(),
         rest::tests(),
