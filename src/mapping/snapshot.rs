@@ -127,12 +127,13 @@ impl Snapshot {
     }
 
     fn find_any(&self, names: &[&str]) -> Option<(EntryRef<'_>, Tier)> {
-        let exact = names.iter().find_map(|name| self.buckets.exact(name));
-        let exact = exact.map(|packed| (packed.entry(), Tier::Exact));
-        exact.or_else(|| {
-            let retained = names.iter().find_map(|name| self.buckets.retained(name));
-            retained.map(|packed| (packed.entry(), Tier::Retained))
-        })
+        let exact = || names.iter().find_map(|name| self.buckets.exact(name));
+        let retained = || names.iter().find_map(|name| self.buckets.retained(name));
+        let (packed, tier) = match exact() {
+            Some(packed) => (packed, Tier::Exact),
+            None => (retained()?, Tier::Retained),
+        };
+        Some((packed.entry(), tier))
     }
 }
 
