@@ -15,6 +15,7 @@ mod harness;
 #[path = "../common/http.rs"]
 mod http;
 mod install;
+mod keda;
 #[path = "../common/kong.rs"]
 mod kong;
 #[path = "../common/processes.rs"]
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         fleet::tests(),
         translator::tests(),
         chain::tests(),
+        keda::tests(),
     ];
     harness::run(modules.into_iter().flatten().collect())
 }

@@ -22,7 +22,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use self::readers::Readers;
+pub(crate) use self::readers::{Reading, thousandths};
 use self::stage::{Place, Stage, built, deployed, eventually};
+pub(crate) use self::traffic::Lot;
 use self::traffic::{BUSY, SLOW, TUTORIAL};
 use crate::harness::{Cluster, Test, tests};
 use crate::http;
