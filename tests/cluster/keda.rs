@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use self::observed::Observed;
 use self::programs::Keda;
-use self::shipped::{as_shipped, in_seconds};
+use self::shipped::{as_shipped, in_seconds, pace, silence};
 use crate::chain::stage::{Place, Stage, built, deployed, eventually};
 use crate::chain::{Lot, Reading};
 use crate::harness::{Cluster, Test, tests};
@@ -38,7 +38,7 @@ async fn the_scaled_object_scales_from_zero_and_an_outage_is_not_idleness(cluste
     let stage = Stage::set(&cluster, place, &kic).await;
     let observed = Observed::of(&stage);
     let story = async {
-        let prometheus = Reading::start(&cluster, place).await;
+        let prometheus = Reading::start(&cluster, place, pace().0).await;
         let _keda = Keda::start(&cluster, place.namespace).await;
         eventually("both gateways are scraped", async || {
             (prometheus.value("sum(up)").await == Some(2.0)).then_some(())
@@ -202,7 +202,7 @@ async fn sidecars_end_while_busy(stage: &Stage, observed: &Observed<'_>) {
     stage.say(&format!("triggers, by the fallback: {values:?}"));
     let failures = observed.told("KEDAScalerFailed").await;
     assert!(failures.iter().any(|told| told.contains("the result is empty")), "{failures:?}");
-    sleep(Duration::from_secs(30)).await;
+    sleep(silence()).await;
     stage.kubelet.replace_sidecars().await;
     stage.say("the sidecars are back");
     observed.is("Fallback", "False").await;

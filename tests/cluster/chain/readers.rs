@@ -31,10 +31,11 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) async fn start(cluster: &Cluster, place: Place) -> Self {
+    /// `every` is how often, as Prometheus writes it.
+    pub(crate) async fn start(cluster: &Cluster, place: Place, every: &str) -> Self {
         let namespace = cluster.namespace("prometheus").await;
         let account = Account::of(cluster, &namespace, &reader("prometheus")).await;
-        let job = job(place, &account.kubeconfig(APISERVER_ADDRESS));
+        let job = job(place, every, &account.kubeconfig(APISERVER_ADDRESS));
         let program = cluster.plane.binaries.prometheus.as_deref().expect("prometheus");
         Self { server: Prometheus::start(program, vec![job]).await, _account: account }
     }
@@ -51,7 +52,7 @@ impl Deref for Reading {
 impl Readers {
     /// `rules` are those that the adapter goes by, as `rules.custom` of its chart's values.
     pub(crate) async fn start(cluster: &Cluster, place: Place, rules: &[Value]) -> Self {
-        let prometheus = Reading::start(cluster, place).await;
+        let prometheus = Reading::start(cluster, place, "1s").await;
         let namespace = cluster.namespace("adapter").await;
         let account = Account::of(cluster, &namespace, &reader("adapter")).await;
         let folder = cluster.plane.folder().join(&namespace);
@@ -141,11 +142,12 @@ fn reader(name: &str) -> String {
 
 /// What Prometheus Operator makes of `deploy/monitoring/servicemonitor`, in short; every second, to
 /// save time.
-fn job(place: Place, kubeconfig: &Path) -> Value {
+fn job(place: Place, every: &str, kubeconfig: &Path) -> Value {
     let keep = |label: &str, value: &str| json!({"source_labels": [label], "regex": value, "action": "keep"});
     let copy = |label: &str, to: &str| json!({"source_labels": [label], "target_label": to});
     json!({
         "job_name": "kong-metrics-exporter",
+        "scrape_interval": every,
         "kubernetes_sd_configs": [{
             "role": "endpointslice",
             "kubeconfig_file": kubeconfig,

@@ -179,13 +179,22 @@ pub(crate) fn deployed(path: &str) -> String {
 }
 
 /// As `until`, for what takes as long as a window of the tutorial's rule.
-pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(150), what, ask).await
+}
+
+/// The same, with another limit.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(start.elapsed() < Duration::from_secs(150), "never came: {what}");
+        assert!(start.elapsed() < limit, "never came: {what}");
         sleep(Duration::from_millis(250)).await;
     }
 }

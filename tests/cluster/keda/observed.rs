@@ -8,7 +8,8 @@ use kube::api::WatchParams;
 use kube::core::{DynamicObject, WatchEvent};
 use serde_json::Value;
 
-use crate::chain::stage::{Stage, eventually};
+use super::shipped::pace;
+use crate::chain::stage::{Stage, within};
 use crate::chain::thousandths;
 
 /// The workload `command` and its ScaledObject.
@@ -52,7 +53,7 @@ impl<'a> Observed<'a> {
 
     /// Waits for a number of replicas.
     pub(crate) async fn becomes(&self, replicas: i64) {
-        eventually(&format!("{replicas} replicas"), async || {
+        within(pace().1, &format!("{replicas} replicas"), async || {
             (self.replicas.borrow().last() == Some(&replicas)).then_some(())
         })
         .await;
@@ -83,7 +84,7 @@ impl<'a> Observed<'a> {
     /// Waits until both are as expected, within a tenth.
     pub(crate) async fn says(&self, expected: [f64; 2]) -> [f64; 2] {
         let is_near = |(value, expected): (f64, f64)| (value - expected).abs() <= expected / 10.0;
-        eventually(&format!("the triggers say {expected:?}"), async || {
+        within(pace().1, &format!("the triggers say {expected:?}"), async || {
             let values = self.values().await.ok()?;
             values.into_iter().zip(expected).all(is_near).then_some(values)
         })
@@ -92,7 +93,7 @@ impl<'a> Observed<'a> {
 
     /// Waits until a condition of the ScaledObject has a status.
     pub(crate) async fn is(&self, condition: &str, status: &str) {
-        eventually(&format!("{condition} is {status}"), async || {
+        within(pace().1, &format!("{condition} is {status}"), async || {
             let object = self.scaled_object().await;
             let conditions = object.data["status"]["conditions"].as_array()?;
             conditions
