@@ -24,7 +24,7 @@ use crate::cluster::control::{self, Seen};
 use crate::cluster::trouble::{Unanswered, within};
 use crate::cluster::{client, resource};
 use crate::command::objects;
-use crate::controller::placement::{Placed, spell};
+use crate::controller::placement::Placed;
 use crate::controller::{Plan, View, Write, keys, plan};
 use crate::kubernetes::manifest::Manifests;
 use crate::kubernetes::{Key, ObjectKind};
@@ -46,9 +46,9 @@ enum Error {
     Late { timeout: Duration, missing: String },
     #[error("the API server refuses what is needed: {missing}")]
     Refused { missing: String },
-    #[error("cannot read {}", spell(.0))]
+    #[error("cannot read {0}")]
     Get(Key, #[source] Unanswered),
-    #[error("{} is no JSON", spell(.0))]
+    #[error("{0} is no JSON")]
     Json(Key, #[source] serde_json::Error),
     #[error("cannot print an object")]
     Print(#[source] serde_saphyr::ser::Error),
@@ -157,12 +157,12 @@ async fn of_cluster(arguments: &args::Plan) -> Result<Planned, Error> {
 }
 
 fn tell(placed: &Placed) {
-    let extension = spell(&placed.extension.key);
+    let extension = &placed.extension.key;
     for problem in &placed.extension.problems {
         eprintln!("kong-metrics-exporter: {extension}: {problem}");
     }
     for (service, outcome) in &placed.services {
-        let (service, state, reason) = (spell(service), outcome.state.as_str(), &outcome.reason);
+        let (service, state, reason) = (service, outcome.state.as_str(), &outcome.reason);
         let because = if reason.is_empty() { "" } else { ": " };
         eprintln!("kong-metrics-exporter: {extension}: {service} is {state}{because}{reason}");
     }
@@ -175,7 +175,7 @@ fn tell_of_the_others(view: &View, plan: &Plan) {
         eprintln!(
             "kong-metrics-exporter: {} does not count: no ControlPlane or GatewayConfiguration of \
              its namespace names it in extensions, and it has no label {}: \"true\"",
-            spell(key),
+            key,
             keys::MANAGED,
         );
     }
@@ -193,7 +193,7 @@ fn diff(writes: &[Write], objects: &mut BTreeMap<Key, Value>) -> String {
     for write in writes {
         let before = objects.get(&write.object).cloned();
         let after = write.after(before.as_ref());
-        text += &format!("# {} {}: {}\n", write.verb(), spell(&write.object), write.reason);
+        text += &format!("# {} {}: {}\n", write.verb(), write.object, write.reason);
         let (old, new) = (leaves(before.as_ref()), leaves(after.as_ref()));
         if after.is_some() {
             let paths: BTreeSet<_> = old.keys().chain(new.keys()).collect();
@@ -226,7 +226,7 @@ fn afterwards(writes: &[Write], objects: &mut BTreeMap<Key, Value>) -> Result<St
             None => {
                 objects.remove(&write.object);
                 touched.remove(&write.object);
-                deleted += &format!("# deleted: {}\n", spell(&write.object));
+                deleted += &format!("# deleted: {}\n", write.object);
             }
         }
     }

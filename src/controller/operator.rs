@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use crate::controller::annotation::items;
 use crate::controller::extension::Active;
-use crate::controller::placement::spell;
 use crate::controller::view::{Target, View};
 use crate::controller::{keys, plugin};
 use crate::kubernetes::{Key, Metadata, ObjectKind};
@@ -20,11 +19,11 @@ pub fn manages(view: &View, extension: &Active) -> Option<String> {
         return None;
     }
     let plugin = plugins(view, extension).next();
-    let plugin = plugin.map(|key| format!("{} is Kong Operator's", spell(key)));
+    let plugin = plugin.map(|key| format!("{} is Kong Operator's", key));
     plugin.or_else(|| {
         let mut services = extension.services.iter();
         let noted = services.find(|key| view.target(key).is_some_and(is_noted_on))?;
-        Some(format!("Kong Operator's labels are on {}", spell(noted)))
+        Some(format!("Kong Operator's labels are on {}", noted))
     })
 }
 

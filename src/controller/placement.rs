@@ -216,7 +216,7 @@ impl Placement {
         let routes: BTreeSet<_> = held.iter().flat_map(|held| &held.owners).collect();
         let overridden = routes.into_iter().find_map(|route| {
             let other = listing.second(route, listing.view.target(route)?, name, None)?;
-            Some(format!("on {} its prometheus plugin {other} counts instead", spell(route)))
+            Some(format!("on {} its prometheus plugin {other} counts instead", route))
         });
         outcome(State::Annotated, &overridden.unwrap_or_default())
     }
@@ -238,7 +238,7 @@ impl Placement {
                 let with = with_whom(held, service, route);
                 not_placed.push(format!(
                     "{} is in another namespace{with}: attach an extension or a KongPlugin there",
-                    spell(route)
+                    route
                 ));
                 state = State::SharedBackend;
                 continue;
@@ -251,10 +251,10 @@ impl Placement {
             let name = self.extensions.get(winner).map(|winner| winner.extension.key.name.clone());
             let name = plugin::name_for(&name.unwrap_or_default());
             if target.is_opted_out {
-                not_placed.push(format!("{} is annotated {}", spell(route), keys::OPT_OUT));
+                not_placed.push(format!("{} is annotated {}", route, keys::OPT_OUT));
                 state = State::OptedOut;
             } else if let Some(other) = listing.second(route, target, &name, None) {
-                not_placed.push(format!("{} has the prometheus plugin {other}", spell(route)));
+                not_placed.push(format!("{} has the prometheus plugin {other}", route));
                 state = State::UserManaged;
             } else {
                 placed += 1;
@@ -325,13 +325,13 @@ fn hands_off(
         Some((metadata, there)) => {
             let is_operators = options.adopt && plugin::is_operators(metadata);
             if !plugin::is_ours(metadata) && !is_operators || !is_prometheus(there) {
-                return conflict(format!("{} is there and not ours; rename it", spell(&key)));
+                return conflict(format!("{} is there and not ours; rename it", key));
             }
         }
         None if view.plugin(&cluster_plugin(&key.name)).is_some() => {
             return conflict(format!(
                 "{} would take the place of the KongClusterPlugin of that name; rename it",
-                spell(&key)
+                key
             ));
         }
         None => {}
@@ -339,8 +339,7 @@ fn hands_off(
     let at = listed_unsafely.get(&key)?;
     conflict(format!(
         "{} lists {} in a way that Kong refuses as soon as it is there; take it off the list",
-        spell(at),
-        key.name
+        at, key.name
     ))
 }
 
@@ -361,7 +360,8 @@ fn global_flags(view: &View) -> Flags {
 fn with_whom(held: &[Held], service: &Key, route: &Key) -> String {
     let others = held.iter().filter(|held| held.owners.contains(route));
     let others: BTreeSet<_> = others.flat_map(|held| &held.services).collect();
-    let others: Vec<_> = others.into_iter().filter(|one| *one != service).map(spell).collect();
+    let others: Vec<_> =
+        others.into_iter().filter(|one| *one != service).map(ToString::to_string).collect();
     if others.is_empty() {
         String::new()
     } else {
@@ -371,11 +371,4 @@ fn with_whom(held: &[Held], service: &Key, route: &Key) -> String {
 
 fn outcome(state: State, reason: &str) -> Outcome {
     Outcome { state, reason: reason.to_owned() }
-}
-
-/// `Kind namespace/name`.
-pub fn spell(key: &Key) -> String {
-    let Key { kind, namespace, name } = key;
-    let slash = if namespace.is_empty() { "" } else { "/" };
-    format!("{} {namespace}{slash}{name}", kind.as_str())
 }

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::annotation::{Item, items};
-use crate::controller::placement::spell;
 use crate::controller::plugin::is_prometheus;
 use crate::controller::view::{Target, View};
 use crate::kubernetes::{Key, ObjectKind};
@@ -44,7 +43,7 @@ impl<'v> Listing<'v> {
         });
         let by_filters = target.by_filters.iter().flat_map(|name| items(name));
         let mut others = others.chain(by_filters);
-        others.find_map(|item| self.prometheus(&key.namespace, item)).map(|key| spell(&key))
+        others.find_map(|item| self.prometheus(&key.namespace, item)).map(|key| key.to_string())
     }
 
     /// Those of our plugins that users list so that they must not be there, each with an object that

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::controller::placement::{Placed, State, spell};
+use crate::controller::placement::{Placed, State};
 use crate::controller::plugin;
 use crate::kubernetes::extension::Condition;
 use crate::kubernetes::{Key, ObjectKind};
@@ -168,10 +168,10 @@ pub fn events(placed: &Placed, before: &Status, after: &Status) -> Vec<Event> {
             reason: now.state.clone(),
             note,
         };
-        let note = format!("{} is {}{because}{}", spell(service), now.state, now.reason);
+        let note = format!("{} is {}{because}{}", service, now.state, now.reason);
         events.push(event(extension, service, note));
         if outcome.state != State::NotFound {
-            let note = format!("for {}: {}{because}{}", spell(extension), now.state, now.reason);
+            let note = format!("for {}: {}{because}{}", extension, now.state, now.reason);
             events.push(event(service, extension, note));
         }
     }

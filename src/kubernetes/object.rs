@@ -1,6 +1,7 @@
 //! Objects of any kind, their names and kinds.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,15 @@ pub struct Key {
     pub namespace: Box<str>,
     /// Its name.
     pub name: Box<str>,
+}
+
+/// `Kind namespace/name`.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, namespace, name } = self;
+        let slash = if namespace.is_empty() { "" } else { "/" };
+        write!(f, "{} {namespace}{slash}{name}", kind.as_str())
+    }
 }
 
 /// The kinds that are read.

@@ -13,7 +13,6 @@ use kube::Client;
 use crate::cluster::lease::Leadership;
 use crate::cluster::resource;
 use crate::cluster::trouble::{Attempt, Reason, Trouble, Unanswered, within};
-use crate::controller::placement::spell;
 use crate::controller::{Request, Write};
 use crate::kubernetes::manifest::Manifests;
 use crate::kubernetes::{Key, Object, ObjectKind};
@@ -29,11 +28,11 @@ pub(super) struct Writer {
 /// Why a write is not known to be done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("cannot write {}", spell(.0))]
+    #[error("cannot write {0}")]
     Write(Key, #[source] Unanswered),
-    #[error("cannot build the request for {}", spell(.0))]
+    #[error("cannot build the request for {0}")]
     Request(Key, #[source] hyper::http::Error),
-    #[error("cannot read what came of {}", spell(.0))]
+    #[error("cannot read what came of {0}")]
     Answer(Key, #[source] serde_json::Error),
     #[error("the API server has no {} now", .0.as_str())]
     NoKind(ObjectKind),

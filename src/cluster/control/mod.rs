@@ -32,7 +32,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::cluster::board::Board;
 use crate::cluster::lease::Leadership;
 use crate::cluster::watches::{Options as Watching, Scope, Update, Watches};
-use crate::controller::placement::spell;
 use crate::controller::{Options as Deciding, Plan, View, Write, plan};
 use crate::kubernetes::{Key, ObjectKind};
 use crate::metrics::{Controlling, Reconciled};
@@ -367,7 +366,7 @@ impl Controller {
     fn failed(&mut self, write: &Write, error: &Error) -> bool {
         self.metrics.wrote(verb(write), Some(error.reason(write)));
         let now = Instant::now();
-        let object = spell(&write.object);
+        let object = write.object.to_string();
         match error.fault() {
             Fault::NotLeading => return true,
             Fault::Stale => {
