@@ -27,7 +27,7 @@ use steps::{
 use twin::{Twin, without_us};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_done_no_route_is_lost_and_nothing_is_refused(

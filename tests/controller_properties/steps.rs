@@ -67,11 +67,13 @@ fn any_extension() -> impl Strategy<Value = Value> {
     })
 }
 
-/// One of three times with a filter that names a plugin.
+/// Now and then with a filter that names a plugin, which may be ours.
 fn any_route() -> impl Strategy<Value = Value> {
     let backends = || prop::collection::vec(any_service(), 1..3);
-    let rules = prop::collection::vec(backends(), 1..3);
-    let filter = select(&[None, None, None, None, Some("p"), Some("q")][..]);
+    let rules = prop::collection::vec(backends(), 1..4);
+    let filter = select(
+        &[None, None, None, None, None, Some("p"), Some("q"), Some("x-metrics-prometheus")][..],
+    );
     (select(&ROUTES[..]), rules, filter)
         .prop_map(|(route_of, rules, filter)| route(route_of, &rules, filter))
 }
@@ -94,7 +96,12 @@ fn any_list() -> impl Strategy<Value = Option<String>> {
     let item = select(
         &["p", "q", " p ", "", " ", "web:p", "gone", "c", "x-metrics-prometheus", "limit"][..],
     );
-    prop::option::of(prop::collection::vec(item, 0..3).prop_map(|items| items.join(",")))
+    let any = prop::collection::vec(item, 0..3).prop_map(|items| Some(items.join(",")));
+    // One of ours, before it is there or after, alone and beside another one.
+    let ours = select(
+        &["x-metrics-prometheus", "p,x-metrics-prometheus", "web:x-metrics-prometheus ,c"][..],
+    );
+    prop_oneof![2 => Just(None), 3 => any, 2 => ours.prop_map(|list| Some(list.to_owned()))]
 }
 
 /// As somebody edits a list by hand.

@@ -182,7 +182,10 @@ impl Twin {
             {
                 return Err(format!("{rule} is not measured for {service:?}, and could be"));
             }
+            // Not where the Service has a plugin of the user's, and the route ours for another one.
+            let is_meant = has_ours(there) || is_shared || on_routes;
             let is_ours = is_on_route || has_ours(there) && !self.has_prometheus(&object_of(rule));
+            let is_ours = is_ours && is_meant;
             if config.rules.contains(rule) && is_ours && !asked.is_subset(config.measured(rule)) {
                 let measured = config.measured(rule);
                 return Err(format!("{rule}: of {asked:?} only {measured:?} for {service:?}"));
