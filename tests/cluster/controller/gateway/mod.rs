@@ -1,7 +1,8 @@
 //! The real Kong Ingress Controller in the loop. Two namespaces are given the same objects, each has
 //! its own Kong Ingress Controller, and one has extensions and our controller besides. In the end
-//! both have to push the same routes; on the way none may be lost that the user did not touch, none
-//! refused, and what is selected has to be measured where that does no harm.
+//! both have to push the same routes; on the way none may be lost and none refused, save for what the
+//! user brings about over an item of ours; and what is selected has to be measured where that does no
+//! harm.
 //!
 //! `KONG_EXPORTER_CHURN_STEPS` and `KONG_EXPORTER_CHURN_SEED` make it more, or another one.
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{STATUS, api_version, manifest};
+use super::{PLUGINS, STATUS, api_version, manifest};
 use crate::admin::{duplicates, entries};
 use crate::harness::{APISERVER_ADDRESS, Account, Cluster, Test, tests};
 use crate::processes::{self, Process};
@@ -108,17 +109,34 @@ impl Rig {
         let start = Instant::now();
         self.step += 1;
         self.measured.forget();
-        let mut touched = BTreeSet::new();
-        for deed in deeds {
-            touched.extend(self.user.touched(deed));
+        let mut excused = Excused::default();
+        for (at, deed) in deeds.iter().enumerate() {
+            let mut carrying = self.carrying().await;
+            if at > 0 {
+                // The controller is at work for the deed before.
+                carrying.extend(self.user.may_get_ours());
+            }
+            excused.missing.extend(self.user.endangered(deed, &carrying));
+            excused.doubled.extend(self.user.colliding(deed, &carrying));
             self.user.does(deed, &self.measured, &self.plain).await;
-            touched.extend(self.user.touched(deed));
         }
         self.measured.mark(self.step).await;
         self.plain.mark(self.step).await;
         let after = self.settle(deeds).await;
-        self.judge(deeds, &touched, &after, start);
+        self.judge(deeds, &excused, &after, start);
         self.before = after;
+    }
+
+    /// The objects that carry our item now.
+    async fn carrying(&self) -> BTreeSet<String> {
+        let mut carrying = BTreeSet::new();
+        for name in self.user.services.keys().chain(self.user.routes.keys()) {
+            let list = self.measured.annotation(user::kind_of(name), name, PLUGINS).await;
+            if list.is_some_and(|list| list.contains(OURS)) {
+                carrying.insert(name.clone());
+            }
+        }
+        carrying
     }
 
     /// Waits until both push the same routes and all is measured; gives what is pushed without us.
@@ -202,27 +220,21 @@ impl Rig {
     fn judge(
         &mut self,
         deeds: &[Deed],
-        touched: &BTreeSet<String>,
+        excused: &Excused,
         after: &(BTreeSet<String>, bool),
         start: Instant,
     ) {
         let (before, was_refused) = &self.before;
         let kept: BTreeSet<_> = before.intersection(&after.0).collect();
-        // A second prometheus plugin on something of ours, or two Services of ours in one rule.
-        let is_users = deeds.iter().any(|deed| {
-            let is_ours =
-                matches!(deed, Deed::Extension { .. } | Deed::NoExtension(_) | Deed::OptOut { .. });
-            !is_ours
-        });
         let (mut lacking_since, mut refused_since) = (None, None);
         let tally = &mut self.tally;
         for seen in self.measured.since(start) {
             tally.pushes += 1;
             let lacks: Vec<_> =
                 kept.iter().filter(|route| !seen.routes.contains(**route)).collect();
-            let untouched = lacks.iter().find(|route| !touched.contains(object_of(route)));
+            let lost = lacks.iter().find(|route| !excused.missing.contains(object_of(route)));
             let step = self.step;
-            assert!(untouched.is_none(), "step {step} {deeds:#?}: {untouched:?} was lost");
+            assert!(lost.is_none(), "step {step} {deeds:#?}: {lost:?} was lost");
             let is_lacking = !lacks.is_empty();
             tally.lacking += usize::from(is_lacking);
             span(&mut lacking_since, is_lacking, seen.at, &mut tally.longest);
@@ -231,9 +243,11 @@ impl Rig {
                 && !*was_refused
                 && !after.1
                 && duplicates(&without_ours(&seen.push.config)).is_empty();
+            let doubled = doubled(&seen.push.config);
+            let unexcused = doubled.iter().find(|names| names.is_disjoint(&excused.doubled));
             assert!(
-                !is_refused || is_users,
-                "step {step} {deeds:#?}: refused: {:?}",
+                !is_refused || !doubled.is_empty() && unexcused.is_none(),
+                "step {step} {deeds:#?}: refused: {:?}, {unexcused:?} of {doubled:?}",
                 seen.push.refusals
             );
             tally.refused += usize::from(is_refused);
@@ -242,12 +256,39 @@ impl Rig {
     }
 }
 
+/// What a step of the user may bring about for a moment, by the names of objects.
+#[derive(Default)]
+struct Excused {
+    missing: BTreeSet<String>,
+    doubled: BTreeSet<String>,
+}
+
+/// The Kong services and routes with two prometheus plugins: of each the names of the objects that
+/// it was made from.
+fn doubled(config: &Value) -> Vec<BTreeSet<String>> {
+    let mut counts = BTreeMap::<_, usize>::new();
+    for plugin in entries(&config["plugins"]).iter().filter(|one| one["name"] == "prometheus") {
+        *counts.entry([&plugin["service"], &plugin["route"]].map(Value::as_str)).or_default() += 1;
+    }
+    let names = counts.into_iter().filter(|(_, count)| *count > 1).flat_map(|(on, _)| on);
+    names
+        .flatten()
+        .map(|name| {
+            let of_service = entries(&config["services"]).iter().find(|one| one["name"] == name);
+            let tags =
+                of_service.iter().flat_map(|one| entries(&one["tags"])).filter_map(Value::as_str);
+            let names = tags.filter_map(|tag| tag.strip_prefix("k8s-name:"));
+            names.chain([object_of(name)]).map(str::to_owned).collect()
+        })
+        .collect()
+}
+
 /// A configuration without the plugins of ours.
 fn without_ours(config: &Value) -> Value {
     let mut config = config.clone();
     let is_ours = |plugin: &Value| {
         let mut tags = entries(&plugin["tags"]).iter().filter_map(Value::as_str);
-        tags.any(|tag| tag.starts_with("k8s-name:") && tag.ends_with("-metrics-prometheus"))
+        tags.any(|tag| tag.starts_with("k8s-name:") && tag.ends_with(OURS))
     };
     if let Some(plugins) = config["plugins"].as_array_mut() {
         plugins.retain(|plugin| !is_ours(plugin));
@@ -351,3 +392,6 @@ async fn a_gateway_loses_nothing_whatever_users_do(cluster: Cluster) {
     assert!(longest < Duration::from_secs(10), "{longest:?}");
     assert!(rig.tally.measured > 0);
 }
+
+/// How the names of our plugins end.
+const OURS: &str = "-metrics-prometheus";

@@ -26,7 +26,8 @@ pub(super) struct Listed {
 }
 
 pub(super) struct Route {
-    pub(super) services: BTreeSet<String>,
+    /// The Services of each rule.
+    pub(super) rules: Vec<BTreeSet<String>>,
     pub(super) list: Option<String>,
 }
 
@@ -112,23 +113,60 @@ impl User {
         }
     }
 
-    /// The routes and Ingresses that the user has a hand in by this.
-    pub(super) fn touched(&self, deed: &Deed) -> BTreeSet<String> {
+    /// The routes that may be missing for a moment because of this, where these objects carry our
+    /// item: those with a rule that the user makes over such a Service and another one, and those that
+    /// the user takes away, or a rule of theirs, to make them anew.
+    pub(super) fn endangered(&self, deed: &Deed, carrying: &BTreeSet<String>) -> BTreeSet<String> {
+        let is_weighted = |rule: &BTreeSet<String>| rule.len() > 1 && !rule.is_disjoint(carrying);
         match deed {
-            Deed::Route { name, .. } | Deed::Ingress { name, .. } | Deed::NoRoute(name) => {
+            Deed::Route { name, rules }
+                if services_of(rules).iter().any(is_weighted)
+                    || self.has_more(name, rules.len()) =>
+            {
                 BTreeSet::from([name.clone()])
             }
+            Deed::NoRoute(name) => BTreeSet::from([name.clone()]),
             Deed::Service(name) | Deed::NoService(name) | Deed::List { name, .. } => {
-                let mut touched = self.routes_to(name);
-                touched.insert(name.clone());
-                touched
+                let is_it = |rule: &&BTreeSet<String>| rule.contains(name) && is_weighted(rule);
+                let routes = self.routes.iter();
+                let routes = routes.filter(|(_, route)| route.rules.iter().any(|one| is_it(&one)));
+                routes.map(|(name, _)| name.clone()).collect()
             }
-            Deed::Extension { .. } | Deed::NoExtension(_) | Deed::OptOut { .. } => BTreeSet::new(),
+            _ => BTreeSet::new(),
         }
     }
 
+    fn has_more(&self, route: &str, rules: usize) -> bool {
+        self.routes.get(route).is_some_and(|before| before.rules.len() > rules)
+    }
+
+    /// The objects that may have two prometheus plugins for a moment because of this, where these carry
+    /// our item: those for which the user lists a second one, and routes with a rule whose Services all
+    /// carry ours.
+    pub(super) fn colliding(&self, deed: &Deed, carrying: &BTreeSet<String>) -> BTreeSet<String> {
+        let is_doubled = |rule: &BTreeSet<String>| rule.len() > 1 && rule.is_subset(carrying);
+        match deed {
+            Deed::Route { name, rules } if services_of(rules).iter().any(is_doubled) => {
+                BTreeSet::from([name.clone()])
+            }
+            Deed::List { name, list, .. } if has_prometheus(list) && carrying.contains(name) => {
+                BTreeSet::from([name.clone()])
+            }
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// What may get our item at any moment: Services that are selected, and routes to them.
+    pub(super) fn may_get_ours(&self) -> BTreeSet<String> {
+        let selected = self.extensions.values().flat_map(|(services, _)| services);
+        let services: BTreeSet<_> = selected.cloned().collect();
+        let routes = services.iter().flat_map(|service| self.routes_to(service));
+        routes.chain(services.clone()).collect()
+    }
+
     pub(super) fn routes_to(&self, service: &str) -> BTreeSet<String> {
-        let routes = self.routes.iter().filter(|(_, route)| route.services.contains(service));
+        let leads = |route: &Route| route.rules.iter().any(|rule| rule.contains(service));
+        let routes = self.routes.iter().filter(|(_, route)| leads(route));
         routes.map(|(name, _)| name.clone()).collect()
     }
 
@@ -180,13 +218,13 @@ impl User {
     fn note(&mut self, deed: &Deed) {
         match deed.clone() {
             Deed::Route { name, rules } => {
-                let services = rules.into_iter().flatten().map(|(service, _)| service).collect();
                 let list = self.routes.remove(&name).and_then(|before| before.list);
-                self.routes.insert(name, Route { services, list });
+                self.routes.insert(name, Route { rules: services_of(&rules), list });
             }
             Deed::Ingress { name, service } => {
                 let list = self.routes.remove(&name).and_then(|before| before.list);
-                self.routes.insert(name, Route { services: BTreeSet::from([service]), list });
+                let rules = vec![BTreeSet::from([service])];
+                self.routes.insert(name, Route { rules, list });
             }
             Deed::NoRoute(name) => drop(self.routes.remove(&name)),
             Deed::Service(name) => drop(self.services.entry(name).or_default()),
@@ -212,8 +250,6 @@ impl User {
 
     /// Whether a Service can be measured without harm, as far as can be told so simply.
     pub(super) fn must_be_measured(&self, name: &str) -> bool {
-        let has_prometheus =
-            |list: &Option<String>| list.as_deref().is_some_and(|list| list.contains("prom"));
         let Some(service) = self.services.get(name) else { return false };
         let routes = self.routes_to(name);
         let selecting = self.extensions.values().filter(|(services, _)| services.contains(name));
@@ -226,6 +262,15 @@ impl User {
             && !routes.iter().any(|route| has_prometheus(&self.routes[route].list))
             && !may_lack_a_route
     }
+}
+
+fn services_of(rules: &[Vec<(String, u32)>]) -> Vec<BTreeSet<String>> {
+    let services = |rule: &Vec<(String, u32)>| rule.iter().map(|(name, _)| name.clone()).collect();
+    rules.iter().map(services).collect()
+}
+
+fn has_prometheus(list: &Option<String>) -> bool {
+    list.as_deref().is_some_and(|list| list.contains("prom"))
 }
 
 /// What is there from the start, and the user's plugins.
@@ -297,7 +342,7 @@ fn extension(name: &str, services: &BTreeSet<String>, on_routes: bool) -> Value 
     })
 }
 
-fn kind_of(name: &str) -> &'static str {
+pub(super) fn kind_of(name: &str) -> &'static str {
     match name.as_bytes().first() {
         Some(b's') => "Service",
         Some(b'i') => "Ingress",
