@@ -134,6 +134,7 @@ async fn a_route_that_is_weighted_later_is_not_lost(cluster: Cluster) {
     scene.apply(&(service("blue") + &service("green") + &route("shop", &["blue"]))).await;
     scene.apply(&marked("kong", &["blue"])).await;
     scene.until_listed("Service", "blue", Some("kong-metrics-prometheus")).await;
+    scene.until_told("kong", "blue", "Annotated").await;
     scene.gate.reset();
     let start = Instant::now();
     scene.apply(&route("shop", &["blue", "green"])).await;
