@@ -128,6 +128,11 @@ impl Twin {
     pub(crate) fn is_measured(&self, extensions: &[Placed]) -> Result<(), String> {
         let (with, without) = (translate(&self.with.objects), translate(&self.without.objects));
         for rule in without.rules.iter().filter(|_| !without.is_refused()) {
+            // Not where a user has put ours there by hand.
+            let is_listed = |key: &Key| self.is_ours_listed_by_user(key);
+            if is_listed(&object_of(rule)) || without.services[rule].iter().any(is_listed) {
+                continue;
+            }
             if !without.measured(rule).is_subset(with.measured(rule)) {
                 return Err(format!("{rule} is darkened: {:?}", with.measured(rule)));
             }
@@ -213,6 +218,12 @@ impl Twin {
             // One of ours, to be made or just gone, is as good as there.
             name.ends_with(OURS) || found.is_some_and(|plugin| plugin["plugin"] == "prometheus")
         })
+    }
+
+    /// Whether a user has listed a plugin of ours for an object, by its list or a filter.
+    fn is_ours_listed_by_user(&self, key: &Key) -> bool {
+        let value = self.without.objects.get(key).map(Value::to_string);
+        value.is_some_and(|value| value.contains(OURS))
     }
 
     /// The objects on which we have put a plugin that is not there.
