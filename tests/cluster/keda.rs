@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use self::observed::Observed;
 use self::programs::Keda;
-use self::shipped::{as_shipped, in_seconds, pace, silence};
+use self::shipped::{as_shipped, in_seconds, is_earnest, pace, silence};
 use crate::chain::stage::{Place, Stage, built, deployed, eventually};
 use crate::chain::{Lot, Reading};
 use crate::harness::{Cluster, Test, tests};
@@ -163,7 +163,7 @@ async fn woken(stage: &Stage, observed: &Observed<'_>, prometheus: &Reading) {
 async fn busy(stage: &Stage, observed: &Observed<'_>) {
     stage.traffic.start("/command", BUSY);
     stage.say("much is asked");
-    observed.becomes(6).await;
+    observed.becomes(4).await;
     let values = observed.says(BUSY_SAYS).await;
     stage.say(&format!("triggers: {values:?}"));
     let replicas = observed.replicas();
@@ -171,7 +171,7 @@ async fn busy(stage: &Stage, observed: &Observed<'_>) {
     let events = stage.rescaled("keda-hpa-command").await;
     stage.say(&format!("HorizontalPodAutoscaler: {events:?}"));
     let last = events.last().unwrap();
-    assert!(last.starts_with("New size: 6; reason: external metric s0-prometheus("), "{last}");
+    assert!(last.starts_with("New size: 4; reason: external metric s0-prometheus("), "{last}");
     assert!(last.ends_with(" above target"), "{last}");
 }
 
@@ -198,17 +198,19 @@ async fn sidecars_end_while_busy(stage: &Stage, observed: &Observed<'_>) {
     stage.kubelet.end_sidecars();
     stage.say("the sidecars end");
     observed.is("Fallback", "True").await;
-    let values = observed.says([6.0 * 8.0, 6.0 * 50.0]).await;
+    let values = observed.says([4.0 * 8.0, 4.0 * 50.0]).await;
     stage.say(&format!("triggers, by the fallback: {values:?}"));
     let failures = observed.told("KEDAScalerFailed").await;
-    assert!(failures.iter().any(|told| told.contains("the result is empty")), "{failures:?}");
+    // The autoscaler here asks every 3 s, and KEDA tells only of its own polls.
+    let is_told = failures.iter().any(|told| told.contains("the result is empty"));
+    assert!(is_told || is_earnest(), "{failures:?}");
     sleep(silence()).await;
     stage.kubelet.replace_sidecars().await;
     stage.say("the sidecars are back");
     observed.is("Fallback", "False").await;
     let values = observed.says(BUSY_SAYS).await;
     stage.say(&format!("triggers: {values:?}"));
-    assert_eq!(observed.replicas(), [6], "nothing was known, nothing was changed");
+    assert_eq!(observed.replicas(), [4], "nothing was known, nothing was changed");
 }
 
 /// Nothing is known any more of an idle workload, though the sidecars answer: somebody may ask, so
@@ -231,9 +233,10 @@ async fn kong_cannot_be_read_while_idle(stage: &Stage, observed: &Observed<'_>) 
 const LIGHT: Lot = &[(2, 80)];
 const LIGHT_SAYS: [f64; 2] = [0.64, 8.0];
 
-/// At two gateways 220 requests a second of 200 ms: 44 under way, 8 for each of six replicas at
-/// most; 50 a second and replica would be five.
-const BUSY: Lot = &[(55, 200)];
-const BUSY_SAYS: [f64; 2] = [44.0, 220.0];
+/// At two gateways 144 requests a second of 200 ms: 28.8 under way, 8 for each of four replicas at
+/// most; 50 a second and replica would be three. An autoscaler lets a tenth pass, so three would do
+/// for 26.4.
+const BUSY: Lot = &[(36, 200)];
+const BUSY_SAYS: [f64; 2] = [28.8, 144.0];
 
 const EXTENSION: &str = include_str!("keda/extension.yaml");

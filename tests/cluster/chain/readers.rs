@@ -132,7 +132,11 @@ pub(crate) fn thousandths(quantity: &Value) -> Option<u64> {
     let quantity = quantity.as_str()?;
     match quantity.strip_suffix('m') {
         Some(thousandths) => thousandths.parse().ok(),
-        None => Some(1000 * quantity.parse::<u64>().ok()?),
+        // KEDA prints 28.8 as 28.800.
+        None => {
+            let (whole, part) = quantity.split_once('.').unwrap_or((quantity, ""));
+            format!("{whole}{:0<3}", part.get(..3).unwrap_or(part)).parse().ok()
+        }
     }
 }
 

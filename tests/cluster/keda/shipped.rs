@@ -53,7 +53,8 @@ pub(crate) fn silence() -> Duration {
     Duration::from_secs(if is_earnest() { 330 } else { 30 })
 }
 
-fn is_earnest() -> bool {
+/// Whether nothing is shortened.
+pub(crate) fn is_earnest() -> bool {
     std::env::var("KONG_EXPORTER_KEDA").is_ok_and(|pace| pace == "earnest")
 }
 
