@@ -19,11 +19,11 @@ pub fn manages(view: &View, extension: &Active) -> Option<String> {
         return None;
     }
     let plugin = plugins(view, extension).next();
-    let plugin = plugin.map(|key| format!("{} is Kong Operator's", key));
+    let plugin = plugin.map(|key| format!("{key} is Kong Operator's"));
     plugin.or_else(|| {
         let mut services = extension.services.iter();
         let noted = services.find(|key| view.target(key).is_some_and(is_noted_on))?;
-        Some(format!("Kong Operator's labels are on {}", noted))
+        Some(format!("Kong Operator's labels are on {noted}"))
     })
 }
 

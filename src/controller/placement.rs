@@ -216,7 +216,7 @@ impl Placement {
         let routes: BTreeSet<_> = held.iter().flat_map(|held| &held.owners).collect();
         let overridden = routes.into_iter().find_map(|route| {
             let other = listing.second(route, listing.view.target(route)?, name, None)?;
-            Some(format!("on {} its prometheus plugin {other} counts instead", route))
+            Some(format!("on {route} its prometheus plugin {other} counts instead"))
         });
         outcome(State::Annotated, &overridden.unwrap_or_default())
     }
@@ -237,8 +237,7 @@ impl Placement {
             if *route.namespace != *namespace {
                 let with = with_whom(held, service, route);
                 not_placed.push(format!(
-                    "{} is in another namespace{with}: attach an extension or a KongPlugin there",
-                    route
+                    "{route} is in another namespace{with}: attach an extension or a KongPlugin there"
                 ));
                 state = State::SharedBackend;
                 continue;
@@ -251,10 +250,10 @@ impl Placement {
             let name = self.extensions.get(winner).map(|winner| winner.extension.key.name.clone());
             let name = plugin::name_for(&name.unwrap_or_default());
             if target.is_opted_out {
-                not_placed.push(format!("{} is annotated {}", route, keys::OPT_OUT));
+                not_placed.push(format!("{route} is annotated {}", keys::OPT_OUT));
                 state = State::OptedOut;
             } else if let Some(other) = listing.second(route, target, &name, None) {
-                not_placed.push(format!("{} has the prometheus plugin {other}", route));
+                not_placed.push(format!("{route} has the prometheus plugin {other}"));
                 state = State::UserManaged;
             } else {
                 placed += 1;
@@ -325,21 +324,20 @@ fn hands_off(
         Some((metadata, there)) => {
             let is_operators = options.adopt && plugin::is_operators(metadata);
             if !plugin::is_ours(metadata) && !is_operators || !is_prometheus(there) {
-                return conflict(format!("{} is there and not ours; rename it", key));
+                return conflict(format!("{key} is there and not ours; rename it"));
             }
         }
         None if view.plugin(&cluster_plugin(&key.name)).is_some() => {
             return conflict(format!(
-                "{} would take the place of the KongClusterPlugin of that name; rename it",
-                key
+                "{key} would take the place of the KongClusterPlugin of that name; rename it"
             ));
         }
         None => {}
     }
     let at = listed_unsafely.get(&key)?;
     conflict(format!(
-        "{} lists {} in a way that Kong refuses as soon as it is there; take it off the list",
-        at, key.name
+        "{at} lists {} in a way that Kong refuses as soon as it is there; take it off the list",
+        key.name
     ))
 }
 

@@ -168,10 +168,10 @@ pub fn events(placed: &Placed, before: &Status, after: &Status) -> Vec<Event> {
             reason: now.state.clone(),
             note,
         };
-        let note = format!("{} is {}{because}{}", service, now.state, now.reason);
+        let note = format!("{service} is {}{because}{}", now.state, now.reason);
         events.push(event(extension, service, note));
         if outcome.state != State::NotFound {
-            let note = format!("for {}: {}{because}{}", extension, now.state, now.reason);
+            let note = format!("for {extension}: {}{because}{}", now.state, now.reason);
             events.push(event(service, extension, note));
         }
     }
