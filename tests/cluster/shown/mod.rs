@@ -6,11 +6,14 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use kube::Api;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
+use kube::{Api, ResourceExt};
+use serde_json::json;
 use tokio::process::Command;
+use tokio::time::sleep;
 
 use crate::blocks::{Block, blocks};
 use crate::harness::{APISERVER_ADDRESS, Cluster, Test, tests};
@@ -101,12 +104,7 @@ const PRINTED: &[(&str, &str)] = &[
 
 /// What the pages take for granted, each as one of them says.
 async fn prepare(cluster: &Cluster, desk: &Desk) {
-    // The chain has one of the same name, which may be on its way out.
-    let namespaces: Api<DynamicObject> = cluster.api("", "v1", "Namespace").await;
-    until("there is no namespace kong", async || {
-        namespaces.get_opt("kong").await.unwrap().is_none().then_some(())
-    })
-    .await;
+    make_room(cluster).await;
     define_what_is_shipped(cluster).await;
     cluster.apply("", SHOP).await;
     cluster.apply("", NAMESPACES).await;
@@ -116,6 +114,40 @@ async fn prepare(cluster: &Cluster, desk: &Desk) {
         let output = desk.bash("kubectl apply --namespace=kong -f shown.yaml").await;
         assert!(output.status.success(), "{}\n{}\n{output:?}", block.page, block.text);
     }
+}
+
+/// The chain has a namespace of the same name, which is on its way out when it ends. Its controller
+/// has ended before it, and there is no kubelet: nobody takes our finalizer off, and pods stay.
+async fn make_room(cluster: &Cluster) {
+    let version = "gateway-operator.konghq.com/v1alpha1";
+    let extensions = cluster.api("kong", version, "DataPlaneMetricsExtension").await;
+    for extension in extensions.list(&ListParams::default()).await.unwrap() {
+        let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        // It may be gone meanwhile.
+        let _ = extensions.patch(&extension.name_any(), &PatchParams::default(), &released).await;
+    }
+    let pods = cluster.api("kong", "v1", "Pod").await;
+    for pod in pods.list(&ListParams::default()).await.unwrap() {
+        let _ = pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await;
+    }
+    let namespaces: Api<DynamicObject> = cluster.api("", "v1", "Namespace").await;
+    for _ in 0..80 {
+        if namespaces.get_opt("kong").await.unwrap().is_none() {
+            return;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    // What is left in it is none of what the pages make.
+    if let Some(mut kong) = namespaces.get_opt("kong").await.unwrap() {
+        println!("namespace kong is ended by hand: {}", kong.data["status"]);
+        kong.data["spec"] = json!({"finalizers": []});
+        let _ =
+            namespaces.replace_subresource("finalize", "kong", &PostParams::default(), &kong).await;
+    }
+    until("there is no namespace kong", async || {
+        namespaces.get_opt("kong").await.unwrap().is_none().then_some(())
+    })
+    .await;
 }
 
 /// Helm first: it does not take over what others have made.
