@@ -106,7 +106,7 @@ const PRINTED: &[(&str, &str)] = &[
 async fn prepare(cluster: &Cluster, desk: &Desk) {
     make_room(cluster).await;
     define_what_is_shipped(cluster).await;
-    cluster.apply("", SHOP).await;
+    cluster.apply("", &SHOP.replace("NAMESPACE", "kong")).await;
     cluster.apply("", NAMESPACES).await;
     let attached = |block: &Block| block.text.contains("DataPlaneMetricsExtension");
     for block in blocks("yaml").into_iter().filter(attached) {
