@@ -1,49 +1,19 @@
 //! `plan`, as a command: the manifests of a tutorial in, the writes out, in both versions of the API.
 #![allow(clippy::unwrap_used)] // clippy spares only #[test] itself
 
+#[path = "common/tutorial.rs"]
+mod tutorial;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
+
+use tutorial::{EXTENSION, V1BETA1, V2BETA1};
 
 const SERVICE: &str = "\
 apiVersion: v1
 kind: Service
 metadata: {name: command, namespace: kong, annotations: {konghq.com/plugins: \"mine\"}}
 spec: {ports: [{port: 80}]}
----
-kind: DataPlaneMetricsExtension
-apiVersion: gateway-operator.konghq.com/v1alpha1
-metadata:
-  name: kong
-  namespace: kong
-spec:
-  serviceSelector:
-    matchNames:
-    - name: command
-  config:
-    latency: true
----
-kind: GatewayConfiguration
-";
-
-const V2: &str = "\
-apiVersion: gateway-operator.konghq.com/v2beta1
-metadata: {name: kong, namespace: kong}
-spec:
-  extensions:
-  - kind: DataPlaneMetricsExtension
-    group: gateway-operator.konghq.com
-    name: kong
-";
-
-const V1: &str = "\
-apiVersion: gateway-operator.konghq.com/v1beta1
-metadata: {name: kong, namespace: kong}
-spec:
-  controlPlaneOptions:
-    extensions:
-    - kind: DataPlaneMetricsExtension
-      group: gateway-operator.konghq.com
-      name: kong
 ";
 
 const DIFF: &str = r#"# change DataPlaneMetricsExtension kong/kong: hold the extension until all is undone
@@ -69,25 +39,6 @@ const DIFF: &str = r#"# change DataPlaneMetricsExtension kong/kong: hold the ext
 + metadata.annotations[kong-metrics-exporter.io/status]: "{\"observedGeneration\":null,\"plugin\":\"kong-metrics-prometheus\",\"summary\":{\"Annotated\":1},\"services\":{\"command\":{\"state\":\"Annotated\"}}}"
 "#;
 
-#[test]
-fn an_extension_that_nothing_names_is_told_of() {
-    let (alone, _) = SERVICE.rsplit_once("---\n").unwrap();
-    let output = plan("plan-alone.yaml", alone, &[]);
-    assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b""[..]));
-    assert_eq!(
-        String::from_utf8(output.stderr).unwrap(),
-        "kong-metrics-exporter: DataPlaneMetricsExtension kong/kong does not count: no ControlPlane \
-         or GatewayConfiguration of its namespace names it in extensions, and it has no label \
-         kong-metrics-exporter.io/managed: \"true\"\n\
-         kong-metrics-exporter: nothing to write\n"
-    );
-    let (service, _) = alone.split_once("---\n").unwrap();
-    let told = String::from_utf8(plan("plan-none.yaml", service, &[]).stderr).unwrap();
-    let expected =
-        "there is no DataPlaneMetricsExtension\nkong-metrics-exporter: nothing to write\n";
-    assert_eq!(told, format!("kong-metrics-exporter: {expected}"));
-}
-
 fn plan(name: &str, manifests: &str, arguments: &[&str]) -> Output {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, manifests).unwrap();
@@ -106,8 +57,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn the_tutorials_manifests_work_in_both_versions() {
-    for (name, configuration) in [("plan-v1.yaml", V1), ("plan-v2.yaml", V2)] {
-        let output = plan(name, &format!("{SERVICE}{configuration}"), &[]);
+    for (name, configuration) in [("plan-v1.yaml", V1BETA1), ("plan-v2.yaml", V2BETA1)] {
+        let manifests = [SERVICE, EXTENSION, configuration].join("---\n");
+        let output = plan(name, &manifests, &[]);
         assert_eq!(text(&output.stdout), DIFF, "{name}");
         assert_eq!(
             text(&output.stderr),
@@ -120,13 +72,30 @@ fn the_tutorials_manifests_work_in_both_versions() {
 
 #[test]
 fn what_is_as_planned_needs_no_plan() {
-    let manifests = format!("{SERVICE}{V2}");
+    let manifests = [SERVICE, EXTENSION, V2BETA1].join("---\n");
     let output = plan("plan-before.yaml", &manifests, &["--output=objects"]);
     let objects = text(&output.stdout);
     assert_eq!(objects.matches("---\n").count(), 3, "{objects}");
-    let after = format!("{objects}---\nkind: GatewayConfiguration\n{V2}");
+    let after = format!("{objects}---\n{V2BETA1}");
     let output = plan("plan-after.yaml", &after, &[]);
     assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn an_extension_that_nothing_names_is_told_of() {
+    let output = plan("plan-alone.yaml", &format!("{SERVICE}---\n{EXTENSION}"), &[]);
+    assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b""[..]));
+    assert_eq!(
+        text(&output.stderr),
+        "kong-metrics-exporter: DataPlaneMetricsExtension kong/kong does not count: no ControlPlane \
+         or GatewayConfiguration of its namespace names it in extensions, and it has no label \
+         kong-metrics-exporter.io/managed: \"true\"\n\
+         kong-metrics-exporter: nothing to write\n"
+    );
+    let told = text(&plan("plan-none.yaml", SERVICE, &[]).stderr);
+    let expected =
+        "there is no DataPlaneMetricsExtension\nkong-metrics-exporter: nothing to write\n";
+    assert_eq!(told, format!("kong-metrics-exporter: {expected}"));
 }
 
 #[test]

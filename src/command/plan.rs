@@ -162,7 +162,7 @@ fn tell(placed: &Placed) {
         eprintln!("kong-metrics-exporter: {extension}: {problem}");
     }
     for (service, outcome) in &placed.services {
-        let (service, state, reason) = (service, outcome.state.as_str(), &outcome.reason);
+        let (state, reason) = (outcome.state.as_str(), &outcome.reason);
         let because = if reason.is_empty() { "" } else { ": " };
         eprintln!("kong-metrics-exporter: {extension}: {service} is {state}{because}{reason}");
     }
@@ -173,9 +173,8 @@ fn tell_of_the_others(view: &View, plan: &Plan) {
     let counts = |key: &Key| plan.extensions.iter().any(|placed| placed.extension.key == *key);
     for (key, ..) in view.extensions().filter(|(key, ..)| !counts(key)) {
         eprintln!(
-            "kong-metrics-exporter: {} does not count: no ControlPlane or GatewayConfiguration of \
+            "kong-metrics-exporter: {key} does not count: no ControlPlane or GatewayConfiguration of \
              its namespace names it in extensions, and it has no label {}: \"true\"",
-            key,
             keys::MANAGED,
         );
     }

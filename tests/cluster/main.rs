@@ -25,6 +25,8 @@ mod scene;
 mod shown;
 mod smoke;
 mod translator;
+#[path = "../common/tutorial.rs"]
+mod tutorial;
 
 use std::process::ExitCode;
 

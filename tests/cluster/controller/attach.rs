@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{PLUGINS, STATUS, Scene, marked, service, spelled};
 use crate::harness::{Cluster, Test, read, tests};
 use crate::processes::until;
+use crate::tutorial::{EXTENSION, V1BETA1, V2BETA1};
 
 pub(super) fn tests() -> Vec<Test> {
     let shared = tests![Shared: what_kong_operator_has_left_is_taken_over];
@@ -301,44 +302,3 @@ impl Scene {
         rows.map(|row| places.map(|at| cell(row, at))).collect()
     }
 }
-
-const EXTENSION: &str = "
-kind: DataPlaneMetricsExtension
-apiVersion: gateway-operator.konghq.com/v1alpha1
-metadata:
-  name: kong
-  namespace: kong
-spec:
-  serviceSelector:
-    matchNames:
-    - name: command
-  config:
-    latency: true
-";
-
-const V2BETA1: &str = "
-kind: GatewayConfiguration
-apiVersion: gateway-operator.konghq.com/v2beta1
-metadata:
-  name: kong
-  namespace: kong
-spec:
-  extensions:
-  - kind: DataPlaneMetricsExtension
-    group: gateway-operator.konghq.com
-    name: kong
-";
-
-const V1BETA1: &str = "
-kind: GatewayConfiguration
-apiVersion: gateway-operator.konghq.com/v1beta1
-metadata:
-  name: kong
-  namespace: kong
-spec:
-  controlPlaneOptions:
-    extensions:
-    - kind: DataPlaneMetricsExtension
-      group: gateway-operator.konghq.com
-      name: kong
-";
